@@ -1,0 +1,53 @@
+# Every target makes the virtual environment it needs; nothing but Python 3.11 or newer is asked for.
+#   PYTHON=...  which Python makes .venv      ARGS="..."  passed on to what the target runs
+ARGS ?=
+BIN := .venv/bin
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test test-all test-windows stress check format lint types layers cover clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo '  e.g. make serve ARGS="--model select --port 0"   make test ARGS="-k reset -x"'
+
+serve: ## run the completion-port echo server on port 7777
+	@tools/venv.sh .venv cli
+	@exec $(BIN)/proactor serve $(ARGS)
+
+test: ## run the tests, all but the stress ones
+	@tools/venv.sh .venv test
+	@$(BIN)/python -m pytest -q -m "not stress" $(ARGS)
+
+test-all: ## the same on each of CPython 3.11, 3.12 and 3.13 that is installed
+	@tools/test_all.sh $(ARGS)
+
+test-windows: ## run the conformance tests on Windows CPython, under Wine
+	@tools/windows.sh test $(ARGS)
+
+stress: ## run the stress tests: seconds of load against every model
+	@tools/venv.sh .venv test
+	@$(BIN)/python -m pytest -q -m stress --timeout 300 -o faulthandler_timeout=290 $(ARGS)
+
+check: ## format, lint, types, layers, and the tests with coverage
+	@tools/check.sh format lint types layers cover
+
+format: ## put the code in the one format
+	@tools/venv.sh .venv dev
+	@$(BIN)/ruff check -q --select I --fix . && $(BIN)/ruff format .
+
+lint: ## ask ruff
+	@tools/check.sh lint
+
+types: ## ask mypy, as if on Linux and as if on Windows
+	@tools/check.sh types
+
+layers: ## ask tools/layers whether the rows of the design hold
+	@tools/check.sh layers
+
+cover: ## run the tests and show what they do not reach
+	@tools/check.sh cover
+
+clean: ## remove what the other targets made
+	@rm -rf .venv .venvs .wine build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache
+	@rm -rf .pytest_cache .hypothesis && find src tests tools -name __pycache__ -prune -exec rm -rf {} +
