@@ -1,0 +1,27 @@
+"""Monotonic deadlines: a relative time-out is turned into one once, at the public call.
+
+Every wait below a public call takes the time that is left from here, so that a wait which is
+woken early and goes on never waits longer than its caller asked for.
+"""
+
+from __future__ import annotations
+
+import time
+
+
+def deadline_after(timeout: float | None) -> float | None:
+    """Return the monotonic time `timeout` seconds from now; None (for ever) stays None.
+
+    Raises:
+        ValueError: `timeout` is negative or not a number.
+    """
+    if timeout is None:
+        return None
+    if not timeout >= 0.0:
+        raise ValueError(f"a time-out is a number of seconds, zero or more, not {timeout!r}")
+    return time.monotonic() + timeout
+
+
+def seconds_left(deadline: float | None) -> float | None:
+    """Return how many seconds are left, never negative; None if there is no deadline."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -1,0 +1,94 @@
+"""Which engine runs in this process, and why.
+
+Candidates are tried in order of preference; ``PROACTOR_ENGINE`` forces one or fails loudly. The
+choice is made once, at the first use, and forgotten in a forked child, which then makes its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+
+from proactor.engines.contract import Engine
+from proactor.errors import EngineUnavailable
+
+VARIABLE = "PROACTOR_ENGINE"
+
+
+def _open_selectors(reason: str, refused: dict[str, str]) -> Engine:
+    from proactor.engines.python.selectors.engine import SelectorsEngine
+
+    return SelectorsEngine(reason, refused)
+
+
+def _open_iocp(reason: str, refused: dict[str, str]) -> Engine:
+    if sys.platform != "win32":
+        raise EngineUnavailable("iocp is the Windows kernel's own port, and this is not Windows")
+    from proactor.engines.python.iocp.engine import IocpEngine
+
+    return IocpEngine(reason, refused)
+
+
+# In order of preference. An opener raises EngineUnavailable where its engine cannot run.
+_CANDIDATES: dict[str, tuple[Callable[[str, dict[str, str]], Engine], str]] = {
+    "iocp": (_open_iocp, "the Windows kernel has completion ports of its own"),
+    "selectors": (_open_selectors, "readiness turned into completion, in plain Python"),
+}
+
+NAMES = tuple(_CANDIDATES)
+"""The engines that can be asked for by name."""
+
+_current: Engine | None = None
+_lock = threading.Lock()
+
+
+def current() -> Engine:
+    """Return this process' engine, choosing it at the first call.
+
+    Raises:
+        EngineUnavailable: ``PROACTOR_ENGINE`` names one that is unknown or cannot run here.
+    """
+    global _current
+    if _current is None:
+        with _lock:
+            if _current is None:
+                _current = _choose(os.environ.get(VARIABLE, "auto"))
+    return _current
+
+
+def _choose(wanted: str) -> Engine:
+    if wanted in ("", "auto"):
+        return _first_that_runs()
+    if wanted not in _CANDIDATES:
+        known = ", ".join(NAMES)
+        raise EngineUnavailable(f"{VARIABLE}={wanted}: unknown engine; known are auto, {known}")
+    opener, _ = _CANDIDATES[wanted]
+    try:
+        return opener(f"asked for by {VARIABLE}", {})
+    except EngineUnavailable as error:
+        raise EngineUnavailable(
+            f"{VARIABLE}={wanted} cannot run here: {error}; unset it to let one be chosen"
+        ) from error
+
+
+def _first_that_runs() -> Engine:
+    refused: dict[str, str] = {}
+    for name, (opener, reason) in _CANDIDATES.items():
+        try:
+            return opener(reason, refused)
+        except EngineUnavailable as error:
+            refused[name] = str(error)
+    raise EngineUnavailable(f"no engine can run here: {refused}")
+
+
+def _forget() -> None:
+    global _current, _lock
+    _current = None
+    # A lock that another thread of the parent held stays locked for ever in the child.
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,1 @@
+"""The engines that are written in Python: ``selectors`` and ``iocp``."""

@@ -1,0 +1,107 @@
+"""Synchronous calls: the same attempts, and an alertable wait where Winsock would block.
+
+Winsock's blocking calls run the APCs of their thread and go on, so these do too.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from proactor import errors, statuses
+from proactor.clock import deadline_after, seconds_left
+from proactor.engines.python.selectors.attempts import attempt_send
+from proactor.engines.python.selectors.queues import READERS, OperationQueues
+from proactor.engines.python.selectors.refusals import refuse
+from proactor.engines.userspace.events import UserspaceEvent, wait_for_objects
+from proactor.overlapped import Operation, OperationKind
+
+
+def perform(owner: OperationQueues, operation: Operation) -> int:
+    """See `EngineSocket.perform`."""
+    dispatcher = owner.dispatcher
+    dispatcher.this_thread()
+    with owner.lock:
+        refuse(owner, operation)
+        owner.prepare(operation)
+        queue = owner.reads if operation.kind in READERS else owner.writes
+        done = owner.attempt(operation) if not queue else False
+        if not done:
+            if not owner.blocking:
+                return _without_waiting(owner, operation)
+            operation.event = UserspaceEvent(dispatcher, manual_reset=True, signaled=False)
+            if done is False:
+                owner.queue(operation)
+    if not done:
+        _wait(owner, operation)
+    return _outcome(owner, operation)
+
+
+def _outcome(owner: OperationQueues, operation: Operation) -> int:
+    if owner.reset:
+        with owner.lock:
+            owner.fail_outstanding()
+    error = operation.error(at_port=False)
+    if error is not None:
+        raise error
+    if operation.kind is OperationKind.ACCEPT:
+        connection: OperationQueues = operation.acceptor.engine_socket
+        connection.blocking = owner.blocking
+        if owner.notices.are_selected:
+            connection.notices.inherit(owner.notices)
+    return operation.transferred
+
+
+def _without_waiting(owner: OperationQueues, operation: Operation) -> int:
+    """Answer for a non-blocking socket: a send is never short, anything else would block."""
+    if operation.kind is OperationKind.SEND:
+        if operation.transferred:
+            return _take_the_rest(owner, operation)
+        owner.notices.send_would_block()
+    raise errors.refused(
+        statuses.WSAEWOULDBLOCK,
+        f"{operation.kind.value} would block: wait for the socket, or use an Overlapped",
+    )
+
+
+def _take_the_rest(owner: OperationQueues, operation: Operation) -> int:
+    """Copy what the kernel did not take and send it later, as Windows' buffering does."""
+    rest = b"".join(operation.engine_state)
+    total = operation.transferred + len(rest)
+    tail = Operation(OperationKind.SEND, None, [memoryview(rest)])
+    tail.home = owner
+    tail.attempt = attempt_send
+    owner.queue(tail)
+    return total
+
+
+def _wait(owner: OperationQueues, operation: Operation) -> None:
+    limit = _time_limit(owner.sock, operation)
+    deadline = deadline_after(limit)
+    try:
+        while True:
+            result = wait_for_objects(
+                owner.dispatcher,
+                [operation.event],
+                wait_all=False,
+                timeout=seconds_left(deadline),
+                alertable=True,
+            )
+            if result.is_signaled:
+                return
+            if deadline is not None and seconds_left(deadline) == 0.0:
+                raise errors.refused(
+                    statuses.WSAETIMEDOUT,
+                    f"{operation.kind.value}: nothing in {limit} s (SO_RCVTIMEO or SO_SNDTIMEO)",
+                )
+    except BaseException:
+        owner.withdraw(operation)
+        raise
+
+
+def _time_limit(sock: socket.socket, operation: Operation) -> float | None:
+    """Return SO_RCVTIMEO or SO_SNDTIMEO in seconds; they limit synchronous calls only."""
+    receiving = operation.kind in READERS
+    option = socket.SO_RCVTIMEO if receiving else socket.SO_SNDTIMEO
+    seconds, micros = struct.unpack("ll", sock.getsockopt(socket.SOL_SOCKET, option, 16))
+    return seconds + micros / 1e6 or None
