@@ -8,6 +8,12 @@ from __future__ import annotations
 
 import time
 
+LONGEST_WAIT = 86400.0
+"""The most seconds given to one system call; kernels refuse, or overflow at, far larger ones.
+
+A wait is a loop that looks at its deadline, so a longer time-out, also an infinite one, is met.
+"""
+
 
 def deadline_after(timeout: float | None) -> float | None:
     """Return the monotonic time `timeout` seconds from now; None (for ever) stays None.
@@ -23,5 +29,7 @@ def deadline_after(timeout: float | None) -> float | None:
 
 
 def seconds_left(deadline: float | None) -> float | None:
-    """Return how many seconds are left, never negative; None if there is no deadline."""
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
+    """Return how many seconds are left, from 0 to `LONGEST_WAIT`; None if there is no deadline."""
+    if deadline is None:
+        return None
+    return min(max(0.0, deadline - time.monotonic()), LONGEST_WAIT)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from proactor.engines import choose
 from proactor.engines.contract import NetworkMessage
-from proactor.sockets import OverlappedSocket
+from proactor.sockets import OverlappedSocket, engine_socket_of
 
 WM_USER = 0x0400
 """The first message number that is free for an application."""
@@ -60,4 +60,4 @@ def async_select(sock: OverlappedSocket, queue: MessageQueue, message: int, mask
         InvalidParameter: A bit of `mask` is unknown (10022).
         SocketClosed: `sock` is closed.
     """
-    sock.engine_socket.async_select(queue.engine_queue, message, mask)
+    engine_socket_of(sock, "async_select").async_select(queue.engine_queue, message, mask)

@@ -18,7 +18,7 @@ from proactor.engines.contract import (
     NetworkEvents,
 )
 from proactor.events import Event
-from proactor.sockets import OverlappedSocket
+from proactor.sockets import OverlappedSocket, engine_socket_of
 
 __all__ = [
     "FD_ACCEPT",
@@ -45,7 +45,8 @@ def event_select(sock: OverlappedSocket, event: Event | None, mask: int) -> None
         InvalidParameter: A bit is unknown, or there are bits and no event (10022).
         SocketClosed: `sock` is closed.
     """
-    sock.engine_socket.event_select(None if event is None else event.engine_event, mask)
+    chosen = engine_socket_of(sock, "event_select")
+    chosen.event_select(None if event is None else event.engine_event, mask)
 
 
 def enum_network_events(sock: OverlappedSocket, event: Event | None = None) -> NetworkEvents:
@@ -54,4 +55,5 @@ def enum_network_events(sock: OverlappedSocket, event: Event | None = None) -> N
     Returns:
         The mask, and a dictionary from each set bit to its Winsock error (0: none).
     """
-    return sock.engine_socket.enum_network_events(None if event is None else event.engine_event)
+    chosen = engine_socket_of(sock, "enum_network_events")
+    return chosen.enum_network_events(None if event is None else event.engine_event)

@@ -149,6 +149,11 @@ class Overlapped:
                 "waited for; set overlapped.event before the call",
             )
         self.event.wait()
+        if self.status == statuses.STATUS_PENDING:
+            raise errors.refused(
+                statuses.ERROR_IO_INCOMPLETE,
+                f"{self.describe()} is still pending: something else has set its event",
+            )
 
     def __repr__(self) -> str:
         """Return the kind and the state, for logs."""

@@ -17,7 +17,7 @@ from proactor import errors, statuses
 from proactor.engines import choose
 from proactor.engines.contract import PortStatistics
 from proactor.packets import CompletionPacket, PacketBatch
-from proactor.sockets import OverlappedSocket
+from proactor.sockets import OverlappedSocket, engine_socket_of
 
 DEFAULT_STALL_TIMEOUT = 0.005
 """Seconds after which a worker that has not come back counts as blocked while packets wait."""
@@ -70,16 +70,11 @@ class CompletionPort:
         Raises:
             InvalidParameter: `sock` has a port already, or was made with ``overlapped=False``
                 (87); the first association goes on working.
-            SocketClosed: `sock` is closed (6 on the port's side; 10038).
+            SocketClosed: `sock` is closed (10038).
             PortClosed: This port is closed.
             TypeError: `sock` is no `OverlappedSocket`.
         """
-        if not isinstance(sock, OverlappedSocket):
-            raise TypeError(
-                f"attach() takes an OverlappedSocket, not {type(sock).__name__}: wrap a plain "
-                "socket with OverlappedSocket.adopt(sock)"
-            )
-        self._port.attach(sock.engine_socket, key)
+        self._port.attach(engine_socket_of(sock, "attach"), key)
 
     def get(self, timeout: float | None = None) -> CompletionPacket | None:
         """Take the oldest packet; wait up to `timeout` seconds for one (None: for ever).

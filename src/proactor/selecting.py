@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from proactor import clock, errors, statuses
 from proactor.engines import choose
-from proactor.sockets import OverlappedSocket
+from proactor.sockets import OverlappedSocket, engine_socket_of
 
 FD_SETSIZE = 64
 """Sockets that one C ``fd_set`` holds by default. `select` takes more: it is a macro's limit."""
@@ -49,7 +49,9 @@ def select(
             statuses.WSAEINVAL, "select() with three empty sets: to sleep, use sleep_ex"
         )
     clock.deadline_after(timeout)  # Refuses a negative time-out here, with the caller's value.
-    reading, writing, failing = ([member.engine_socket for member in one] for one in sets)
+    reading, writing, failing = (
+        [engine_socket_of(member, "select") for member in one] for one in sets
+    )
     ready = choose.current().select(reading, writing, failing, timeout)
     return ReadySets(
         *([members[i] for i in indices] for members, indices in zip(sets, ready, strict=True))

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeAlias, overload
 from proactor import errors, statuses
 from proactor.buffers import Buffers, readable_views, writable_views
 from proactor.engines import choose
+from proactor.engines.contract import EngineSocket
 from proactor.overlapped import Operation, OperationKind, Overlapped
 
 Address: TypeAlias = tuple[Any, ...]
@@ -70,7 +71,9 @@ class OverlappedSocket:
         self.type = sock.type
         self._socket = sock
         self._closed = False
-        self.engine_socket = choose.current().open_socket(sock, self, overlapped=overlapped)
+        self.engine_socket: EngineSocket = choose.current().open_socket(
+            sock, self, overlapped=overlapped
+        )
 
     # -- overlapped operations --
 
@@ -286,7 +289,7 @@ class OverlappedSocket:
         operation: Operation | None = overlapped._operation
         if operation is None or overlapped.socket is not self:
             return False
-        return self.engine_socket.cancel(operation, own_thread_only=False)
+        return bool(self.engine_socket.cancel(operation, own_thread_only=False))
 
     def cancel_own(self) -> bool:
         """Request the end of the operations that the calling thread issued (CancelIo).
@@ -337,6 +340,7 @@ class OverlappedSocket:
         Raises:
             InvalidParameter: The socket was made with ``overlapped=False`` (87).
         """
+        self._open()
         self.engine_socket.set_completion_modes(skip_on_success=skip_on_success)
 
     def bind(self, address: Address) -> None:
@@ -383,9 +387,10 @@ class OverlappedSocket:
 
     def getsockopt(self, level: int, option: int) -> int:
         """Return an integer socket option; SO_ERROR is a Winsock number and sticks."""
+        sock = self._open()
         if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
             return self.engine_socket.socket_error()
-        return self._open().getsockopt(level, option)
+        return sock.getsockopt(level, option)
 
     def duplicate(self) -> OverlappedSocket:
         """Return a second handle to the same socket: they share port, key and operations.
@@ -431,3 +436,19 @@ class OverlappedSocket:
         """Return the descriptor and the kind, for logs."""
         kind = "udp" if self.type == socket.SOCK_DGRAM else "tcp"
         return f"<OverlappedSocket {kind} {'closed' if self._closed else self.fileno()}>"
+
+
+def engine_socket_of(sock: OverlappedSocket, tried: str) -> EngineSocket:
+    """Return the engine's side of an open `sock`, for the functions that take sockets.
+
+    Raises:
+        TypeError: `sock` is no `OverlappedSocket`.
+        SocketClosed: It is closed (10038).
+    """
+    if not isinstance(sock, OverlappedSocket):
+        raise TypeError(
+            f"{tried} takes an OverlappedSocket, not {type(sock).__name__}: wrap a plain socket "
+            "with OverlappedSocket.adopt(sock)"
+        )
+    sock._open()
+    return sock.engine_socket

@@ -50,7 +50,7 @@ class WaitResult(NamedTuple):
     """How a wait ended and, for `WaitCode.OBJECT`, the lowest index that was signaled."""
 
     code: WaitCode
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # It hides tuple.index, which nobody needs here.
 
     @property
     def is_signaled(self) -> bool:
@@ -217,7 +217,7 @@ class EngineSocket(Protocol):
     def event_select(self, event: EngineEvent | None, mask: int) -> None:
         """WSAEventSelect: set `event` when one of `mask` happens; (None, 0) cancels."""
 
-    def async_select(self, queue: EngineMessageQueue | None, message: int, mask: int) -> None:
+    def async_select(self, queue: EngineMessageQueue, message: int, mask: int) -> None:
         """WSAAsyncSelect: post `message` to `queue` when one of `mask` happens; 0 cancels."""
 
     def enum_network_events(self, event: EngineEvent | None) -> NetworkEvents:

@@ -17,6 +17,7 @@ post a packet or set an event in a thread that it interrupted here; a handler mu
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import weakref
@@ -30,6 +31,8 @@ from proactor.engines.userspace.threads import ExitNotice, ThreadRecord
 
 TICK = 0.005
 """Seconds between two looks of the backup thread."""
+
+_PATIENCE = 1.0
 
 IDLE_TICKS = 200
 """Looks at an unchanged scene after which the backup thread sleeps."""
@@ -79,7 +82,9 @@ class Dispatcher:
         self._parked: list[ThreadRecord] = []
         self._turns = 0
         self._backup: ThreadRecord | None = None
+        self._backup_thread: threading.Thread | None = None
         self._backup_sleeps = False
+        self._ended = False
         self.handovers = 0
         self.backup_polls = 0
 
@@ -120,9 +125,10 @@ class Dispatcher:
             return self._records.setdefault(thread, ThreadRecord())
 
     def _thread_ended(self, record: ThreadRecord) -> None:
-        if self.dead:
-            return
+        if self.dead or sys.is_finalizing():
+            return  # At the end of the interpreter a daemon thread may hold the lock for ever.
         with self.lock:
+            record.ended = True
             record.apcs.clear()
             if record.slot is not None:
                 record.slot.give_back(record)
@@ -132,12 +138,15 @@ class Dispatcher:
 
     # -- APCs --
 
-    def queue_apc(self, record: ThreadRecord, call: Callable[[], object]) -> None:
-        """Queue `call` to a thread and wake it if it waits alertably."""
+    def queue_apc(self, record: ThreadRecord, call: Callable[[], object]) -> bool:
+        """Queue `call` to a thread and wake it if it waits alertably; False if it has ended."""
         with self.lock:
+            if record.ended:
+                return False
             record.apcs.append(call)
             if record.alertable:
                 self.wake(record)
+            return True
 
     def run_apcs(self, record: ThreadRecord) -> bool:
         """Run all APCs of the calling thread, also those queued meanwhile; say whether any ran."""
@@ -231,7 +240,10 @@ class Dispatcher:
         """There is something to look after (a descriptor was armed, a port starves); lock held."""
         if self._backup is None:
             self._backup = ThreadRecord()
-            threading.Thread(target=self._look_after, name="proactor-backup", daemon=True).start()
+            self._backup_thread = threading.Thread(
+                target=self._look_after, name="proactor-backup", daemon=True
+            )
+            self._backup_thread.start()
         elif self._backup_sleeps:
             self._wake_backup()
 
@@ -240,12 +252,27 @@ class Dispatcher:
         self._backup_sleeps = False
         self._open_gate(self._backup)
 
+    def end(self) -> None:
+        """The program ends: let the backup thread end first, so that it holds no lock then."""
+        thread = self._backup_thread
+        if self.dead or thread is None or not self.lock.acquire(timeout=_PATIENCE):
+            return
+        try:
+            self._ended = True
+            assert self._backup is not None, "the thread has a record"
+            self.wake(self._backup)
+        finally:
+            self.lock.release()
+        thread.join(_PATIENCE)
+
     def _look_after(self) -> None:
         backup = self._backup
         assert backup is not None, "watch() made the record before it started the thread"
         seen, idle = -1, 0
         while True:
             with self.lock:
+                if self._ended:
+                    return
                 starved = self._release_stalled()
                 if self._poller is None and self._turns == seen and self._reactor.is_armed():
                     self.backup_polls += 1

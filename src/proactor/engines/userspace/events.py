@@ -58,6 +58,15 @@ class UserspaceEvent:
         self.signaled = signaled
         self.waits: list[ObjectWait] = []
 
+    def check_owner(self) -> None:
+        """Refuse an event of the parent process.
+
+        Raises:
+            ForkedError: This process is a child and the event was made before the fork.
+        """
+        if self._dispatcher.dead:
+            self._dispatcher.this_thread()
+
     def consume(self) -> None:
         """A wait was satisfied by this event: reset it if that is its kind. Lock held."""
         if not self._manual_reset:
@@ -65,8 +74,7 @@ class UserspaceEvent:
 
     def set(self) -> None:
         """See `EngineEvent.set`."""
-        if self._dispatcher.dead:
-            self._dispatcher.this_thread()
+        self.check_owner()
         with self._dispatcher.lock:
             self.signaled = True
             for wait in self.waits:
@@ -77,12 +85,12 @@ class UserspaceEvent:
 
     def reset(self) -> None:
         """See `EngineEvent.reset`."""
-        if self._dispatcher.dead:
-            self._dispatcher.this_thread()
+        self.check_owner()
         self.signaled = False
 
     def is_set(self) -> bool:
         """See `EngineEvent.is_set`."""
+        self.check_owner()
         return self.signaled
 
     def close(self) -> None:
@@ -98,6 +106,8 @@ def wait_for_objects(
     alertable: bool,
 ) -> WaitResult:
     """See `Engine.wait`."""
+    for event in objects:
+        event.check_owner()
     record = dispatcher.this_thread()
     deadline = deadline_after(timeout)
     wait = ObjectWait(record, objects, wait_all)

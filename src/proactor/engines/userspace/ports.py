@@ -143,11 +143,14 @@ class UserspacePort:
             return
         self._waiters.append(record)
         record.alertable = alertable
+        newest = True
         try:
             while not (record.handed is not None or self._closed or (alertable and record.apcs)):
                 if deadline is not None and time.monotonic() >= deadline:
                     break
-                self._dispatcher.sleep(record, deadline, takes_over=not self._is_full())
+                # Only at first: the one that is displaced by a newer waiter lets it poll.
+                self._dispatcher.sleep(record, deadline, takes_over=newest and not self._is_full())
+                newest = False
         finally:
             record.alertable = False
             if record.handed is None and record in self._waiters:

@@ -90,10 +90,18 @@ class Selection:
         """Return the bits that would be reported if they were true."""
         return self.mask & ~self._reported
 
-    def happened(self, facade: Any, bits: dict[int, int]) -> None:
-        """Report those of `bits` (bit -> Winsock error) that are wanted."""
+    def happened(self, facade: Any, bits: dict[int, int], arrived: int = 0) -> None:
+        """Report those of `bits` (bit -> Winsock error) that are wanted.
+
+        Args:
+            facade: The socket, for messages.
+            bits: What is true now.
+            arrived: Bits of which more has come since they were reported: event mode signals
+                them again before the re-enabling call, message mode does not.
+        """
+        again = arrived & self.mask if isinstance(self.target, EventTarget) else 0
         for bit in IN_ORDER:
-            if bit in bits and bit & self.wanted():
+            if bit in bits and bit & (self.wanted() | again):
                 self._reported |= bit
                 self._pending[bit] = bits[bit]
                 assert self.target is not None, "a selection with bits has a target"

@@ -24,6 +24,7 @@ class ThreadRecord:
         since: When the thread took its slot, for the stall rule.
         handed: The packet that was handed to the waiting thread, until it wakes.
         blocked: Ports whose slot the thread gave up in a blocking region, innermost last.
+        ended: The thread has ended: nothing is queued to it any more.
         mortal: Operations that end with the thread, with what cancels each.
         gate: Locked while the thread may park on it; released to wake it.
         signaled: The gate has been released and not yet taken.
@@ -36,6 +37,7 @@ class ThreadRecord:
         "apcs",
         "association",
         "blocked",
+        "ended",
         "gate",
         "handed",
         "mortal",
@@ -53,6 +55,7 @@ class ThreadRecord:
         self.slot: Any = None
         self.since = 0.0
         self.handed: CompletionPacket | None = None
+        self.ended = False
         self.blocked: list[Any] = []
         self.mortal: dict[Operation, Callable[[Operation], object]] = {}
         self.gate = threading.Lock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import socket
@@ -9,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from proactor import errors, statuses
 from proactor.clock import deadline_after, seconds_left
 from proactor.engines.contract import EngineDescription, EngineEvent, EngineSocket, WaitResult
+from proactor.engines.python.selectors.edges import EdgeWatch
 from proactor.engines.python.selectors.reactor import SelectorReactor
 from proactor.engines.python.selectors.readiness import SelectSets
 from proactor.engines.python.selectors.sockets import SelectorsSocket
@@ -37,13 +40,16 @@ class SelectorsEngine:
         self.reactor = SelectorReactor()
         self.dispatcher = Dispatcher(self.reactor)
         self.reactor.lock = self.dispatcher.lock
+        self._edges = EdgeWatch(self.reactor)
         self._selecting: dict[ThreadRecord, None] = {}
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._die_in_child)
+        atexit.register(self.dispatcher.end)
 
     def _die_in_child(self) -> None:
         self.dispatcher.dead = True
         self.reactor.close_descriptors()
+        self._edges.close_descriptor()
 
     # -- see `Engine` --
 
@@ -56,6 +62,7 @@ class SelectorsEngine:
         return SelectorsSocket(
             self.dispatcher,
             self.reactor,
+            self._edges,
             sock,
             facade,
             overlapped=overlapped,
@@ -98,6 +105,8 @@ class SelectorsEngine:
     ) -> tuple[list[int], list[int], list[int]]:
         """See `Engine.select`."""
         members: Any = (list(read), list(write), list(failed))
+        for member in chain(*members):
+            member.dispatcher.this_thread()  # Refuses a socket of the parent process.
         sets = SelectSets(*members)
         record = self.dispatcher.this_thread()
         deadline = deadline_after(timeout)

@@ -1,7 +1,8 @@
 """Network events of one socket: when to look, what to report, what to poll for.
 
 `selection` keeps the record; `readiness` tells the truth; this module joins the two. A selected
-socket is polled only for what could still be reported, or level-triggered readiness would spin.
+socket is watched for edges where the system tells them. Elsewhere it is polled only for what could
+still be reported, or level-triggered readiness would spin.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from proactor.engines.contract import (
     EngineEvent,
     NetworkEvents,
 )
+from proactor.engines.python.selectors.edges import EdgeWatch
 from proactor.engines.python.selectors.reactor import READ, WRITE
-from proactor.engines.python.selectors.readiness import true_events
+from proactor.engines.python.selectors.readiness import is_readable, true_events, unread_bytes
 from proactor.engines.python.selectors.state import SocketState
 from proactor.engines.userspace.selection import (
     EventTarget,
@@ -38,9 +40,11 @@ class Notices:
         are_selected: True while anything is selected; the fast paths look at this alone.
     """
 
-    def __init__(self, owner: SocketState) -> None:
+    def __init__(self, owner: SocketState, edges: EdgeWatch) -> None:
         """Select nothing."""
         self._owner = owner
+        self._edges = edges
+        self._unread = 0
         self._selection = Selection()
         self._quiet = False
         self.are_selected = False
@@ -80,7 +84,7 @@ class Notices:
                     # A message tells of a connect that happens, not of one that has happened.
                     self._selection.suppress(FD_CONNECT)
                 self._look()
-            owner.rearm_for_notices()
+            self._watch()
 
     def inherit(self, parent: Notices) -> None:
         """Select what the listener selected (a synchronous accept)."""
@@ -90,12 +94,22 @@ class Notices:
             if self.are_selected:
                 self._selection.suppress(FD_CONNECT)
                 self._look()
-            self._owner.rearm_for_notices()
+            self._watch()
 
     def forget(self) -> None:
         """The socket closes: nothing more is reported."""
         self.are_selected = False
         self._selection = Selection()
+        self._edges.forget(self._owner.sock.fileno())
+
+    def _watch(self) -> None:
+        """Hear of what is true now, and of what happens from now on."""
+        if not self._edges.is_available:
+            self._owner.rearm_for_notices()
+        elif self.are_selected:
+            self._edges.watch(self._owner.sock.fileno(), self)
+        else:
+            self._edges.forget(self._owner.sock.fileno())
 
     # -- looking --
 
@@ -110,28 +124,49 @@ class Notices:
                 )
             if self.are_selected:
                 self._look()
-                owner.rearm_for_notices()
+                if not self._edges.is_available:
+                    owner.rearm_for_notices()
             if event is not None:
                 event.reset()
             return self._selection.take()
 
     def look_when_ready(self, ready: int, nobody_read: bool) -> None:
         """The selector said that the socket is ready, and its operations have been served."""
-        if not self._look() and ready & READ and nobody_read:
+        if self._edges.is_available:
+            self._look()  # A queue that has emptied makes room for FD_WRITE, which no edge tells.
+            return
+        if not self._look() and ready & READ and nobody_read and is_readable(self._owner.sock):
             # There is something that may not be reported again: do not poll for it until the
-            # call that re-enables it.
+            # call that re-enables it. (If there is nothing any more, a receive has taken it since
+            # the selector looked, and the next arrival must be seen.)
             self._quiet = True
 
-    def _look(self) -> bool:
-        """Report what is true and wanted; say whether there was anything."""
+    def serve_edge(self) -> None:
+        """See `Watched.serve_edge`."""
+        with self._owner.lock:
+            if self.are_selected and not self._owner.closed:
+                self._look(self._arrivals())
+
+    def _arrivals(self) -> int:
+        """Return the bits of what has come in addition: event mode signals it again."""
+        owner = self._owner
+        if not (owner.connected or owner.datagram):
+            return FD_ACCEPT
+        before, self._unread = self._unread, unread_bytes(owner.sock)
+        return FD_OOB | (FD_READ if self._unread > before else 0)
+
+    def _look(self, arrived: int = 0) -> bool:
+        """Report what is true and wanted, or has `arrived`; say whether there was anything."""
         before = self._selection.wanted()
-        if before:
+        if before or arrived:
             facade = self._owner.facade()
-            self._selection.happened(facade, true_events(self._owner))
+            self._selection.happened(facade, true_events(self._owner), arrived)
         return self._selection.wanted() != before
 
     def interest(self) -> int:
         """Return what the selector must watch for the sake of the selection."""
+        if self._edges.is_available:
+            return 0
         owner, wanted = self._owner, self._selection.wanted()
         if owner.connecting:
             return WRITE if wanted & (FD_CONNECT | FD_WRITE) else 0
@@ -145,6 +180,11 @@ class Notices:
         return interest | (READ if wanted & (FD_READ | FD_OOB | FD_CLOSE) else 0)
 
     # -- re-enabling calls --
+
+    def connecting(self) -> None:
+        """A connect has begun: what it comes to is news again."""
+        if self.are_selected:
+            self._re_enable(FD_ALL_EVENTS)
 
     def reading_again(self) -> None:
         """A receive is made: FD_READ and FD_OOB are reported again when they are true."""
@@ -161,5 +201,6 @@ class Notices:
 
     def _re_enable(self, bits: int) -> None:
         self._quiet = False
+        self._unread = 0
         self._selection.re_enable(bits)
-        self._owner.rearm_for_notices()
+        self._watch()

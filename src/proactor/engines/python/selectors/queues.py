@@ -16,6 +16,7 @@ from proactor import statuses
 from proactor.engines.indications import call_routine
 from proactor.engines.python.selectors import connections
 from proactor.engines.python.selectors.attempts import ATTEMPTS, prepare_transmission
+from proactor.engines.python.selectors.edges import EdgeWatch
 from proactor.engines.python.selectors.notices import Notices
 from proactor.engines.python.selectors.reactor import READ, WRITE, SelectorReactor
 from proactor.engines.python.selectors.state import SocketState
@@ -37,11 +38,16 @@ class OperationQueues(SocketState):
     """A socket with its operations; everything is guarded by `lock`."""
 
     def __init__(
-        self, dispatcher: Dispatcher, reactor: SelectorReactor, sock: socket.socket, facade: Any
+        self,
+        dispatcher: Dispatcher,
+        reactor: SelectorReactor,
+        edges: EdgeWatch,
+        sock: socket.socket,
+        facade: Any,
     ) -> None:
         """Take over `sock` with empty queues."""
         super().__init__(dispatcher, sock, facade)
-        self.notices = Notices(self)
+        self.notices = Notices(self, edges)
         self._reactor = reactor
         self._armed = 0
         self._skip_on_success = False
@@ -75,6 +81,8 @@ class OperationQueues(SocketState):
             prepare_transmission(operation)
         elif kind is OperationKind.DISCONNECT:
             self.send_shut = True
+        elif kind is OperationKind.CONNECT:
+            self.notices.connecting()
         elif kind is OperationKind.RECV_FROM and self.notices.are_selected:
             self.notices.reading_again()
 
@@ -112,7 +120,8 @@ class OperationQueues(SocketState):
                 operation.event.set()
             return
         if operation.routine is not None:
-            self.dispatcher.queue_apc(thread, partial(call_routine, operation))
+            if not self.dispatcher.queue_apc(thread, partial(call_routine, operation)):
+                operation.release()  # Its thread has ended: the routine is lost, as on Windows.
             return
         self._indicate(operation, at_once)
 
@@ -140,6 +149,8 @@ class OperationQueues(SocketState):
         acceptor = operation.acceptor
         if acceptor is not None:
             acceptor.engine_socket.reserved_for = None
+            if operation.engine_state is connections.MADE_HERE and operation.status:
+                acceptor.close()  # The accept failed after all, and nobody else knows of it.
 
     def serve(self, ready: int) -> None:
         """See `Served.serve`: go on with what waits, then poll for what still does."""

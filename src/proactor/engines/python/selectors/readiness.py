@@ -7,8 +7,11 @@ connect is an exception, a reset is readable and writable.
 
 from __future__ import annotations
 
+import fcntl
 import select
 import socket
+import struct
+import termios
 
 from proactor import statuses
 from proactor.engines.contract import (
@@ -34,19 +37,30 @@ def poll_now(sock: socket.socket) -> int:
     return found[0][1] if found else 0
 
 
+def is_readable(sock: socket.socket) -> bool:
+    """Say whether the selector would report `sock` ready to read at this moment."""
+    return bool(poll_now(sock) & ~select.POLLOUT)
+
+
+def unread_bytes(sock: socket.socket) -> int:
+    """Return how many bytes wait to be read (a datagram: those of the next one)."""
+    answer = fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0\0\0\0")
+    count: int = struct.unpack("i", answer)[0]
+    return count
+
+
 def true_events(owner: SocketState) -> dict[int, int]:
     """Return the FD_ bits that are true of `owner` now, each with its Winsock error.
 
     Pending overlapped receives take the data first, so FD_READ is not true while there are any.
     """
-    if owner.connecting:
-        if not owner.refresh_connecting():
-            return {}
-        if not owner.connected:
-            return {FD_CONNECT: statuses.wsa_number(statuses.from_errno(owner.connect_errno))}
+    if owner.connecting and not owner.refresh_connecting():
+        return {}
     state = poll_now(owner.sock)
     if owner.datagram:
         return _data_events(owner, state)
+    if owner.connect_errno and not owner.connected:
+        return {FD_CONNECT: statuses.wsa_number(statuses.from_errno(owner.connect_errno))}
     if not owner.connected:
         listening = state & select.POLLIN and owner.is_listening()
         return {FD_ACCEPT: 0} if listening and not owner.reads else {}

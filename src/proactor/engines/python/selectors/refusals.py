@@ -98,7 +98,7 @@ def _check_connect(owner: SocketState, operation: Operation) -> None:
         raise _refusal(statuses.WSAEISCONN, operation, "the socket is connected already")
     if owner.reserved_for is not None or owner.is_listening():
         raise _refusal(statuses.WSAEINVAL, operation, "the socket listens or is being accepted on")
-    if not synchronous and not owner.is_bound():
+    if not (synchronous or owner.renewed or owner.is_bound()):
         raise _refusal(
             statuses.WSAEINVAL, operation, "an overlapped connect needs a bound socket: bind it"
         )

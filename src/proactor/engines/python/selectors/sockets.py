@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from proactor import errors, statuses
-from proactor.engines.contract import EngineEvent, NetworkEvents
+from proactor.engines.contract import EngineEvent, EngineMessageQueue, NetworkEvents
 from proactor.engines.python.selectors import connections, synchronous
+from proactor.engines.python.selectors.edges import EdgeWatch
 from proactor.engines.python.selectors.queues import READERS, OperationQueues
 from proactor.engines.python.selectors.reactor import SelectorReactor
 from proactor.engines.python.selectors.refusals import check_shutdown, refuse
 from proactor.engines.userspace.dispatcher import Dispatcher
-from proactor.engines.userspace.messages import UserspaceMessageQueue
 from proactor.engines.userspace.ports import UserspacePort
 from proactor.overlapped import Operation, OperationKind
 
@@ -28,6 +29,7 @@ class SelectorsSocket(OperationQueues):
         self,
         dispatcher: Dispatcher,
         reactor: SelectorReactor,
+        edges: EdgeWatch,
         sock: socket.socket,
         facade: Any,
         *,
@@ -35,7 +37,7 @@ class SelectorsSocket(OperationQueues):
         on_close: Callable[[], None],
     ) -> None:
         """Take over `sock`; `on_close` is called after it has been closed."""
-        super().__init__(dispatcher, reactor, sock, facade)
+        super().__init__(dispatcher, reactor, edges, sock, facade)
         self.overlapped = overlapped
         self._on_close = on_close
         self._handles = 1
@@ -136,8 +138,10 @@ class SelectorsSocket(OperationQueues):
 
     def close(self, *, reset: bool = False) -> None:
         """See `EngineSocket.close`."""
-        if self.dispatcher.dead:
-            self.sock.close()  # A child closes its copy and leaves the parent's queues alone.
+        if self.dispatcher.dead or sys.is_finalizing():
+            # A child closes its copy and leaves the parent's queues alone; at the end of the
+            # interpreter a daemon thread may hold a lock for ever.
+            self.sock.close()
             return
         reserved = self.reserved_for
         if reserved is not None:
@@ -192,9 +196,7 @@ class SelectorsSocket(OperationQueues):
                 return False
             self.reads.remove(operation)
             self._end(operation)
-        if operation.engine_state is connections.MADE_HERE:
-            operation.acceptor.close()
-        return True
+            return True
 
     # -- the rest --
 
@@ -250,7 +252,7 @@ class SelectorsSocket(OperationQueues):
         """See `EngineSocket.event_select`."""
         self.notices.select_event(event, mask)
 
-    def async_select(self, queue: UserspaceMessageQueue | None, message: int, mask: int) -> None:
+    def async_select(self, queue: EngineMessageQueue, message: int, mask: int) -> None:
         """See `EngineSocket.async_select`."""
         self.notices.select_messages(queue, message, mask)
 

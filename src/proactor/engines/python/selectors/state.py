@@ -34,6 +34,7 @@ class SocketState:
         reset: The peer has reset: sticky, as on Windows.
         receive_shut, send_shut: This side was shut down.
         connect_errno: How the last connect failed; sticky, 0 if it did not.
+        renewed: Made fit for another connection: a connect needs no bind, as on Windows.
         reserved_for: The listener and the accept that will make this socket its connection.
         awaiting: Accepts of this listener that wait for first data, with the connection of each.
     """
@@ -52,6 +53,7 @@ class SocketState:
         self.datagram = sock.type == socket.SOCK_DGRAM
         self.closed = False
         self.blocking = True
+        self.renewed = False
         self.reserved_for: tuple[SocketState, Operation] | None = None
         self.awaiting: dict[Operation, SocketState] = {}
         self._begin_connection(connected=_has_peer(sock))
@@ -113,6 +115,7 @@ class SocketState:
         self.disarm()
         _put_in_place(self.sock.fileno(), fresh)
         self._begin_connection(connected=False)
+        self.renewed = True
 
     # -- what `sockets` adds --
 

@@ -26,9 +26,10 @@ def perform(owner: OperationQueues, operation: Operation) -> int:
         owner.prepare(operation)
         queue = owner.reads if operation.kind in READERS else owner.writes
         done = owner.attempt(operation) if not queue else False
+        if not owner.blocking and (not done or operation.kind is OperationKind.CONNECT):
+            # Winsock never tells the outcome of a connect at once, so neither is it told here.
+            return _without_waiting(owner, operation)
         if not done:
-            if not owner.blocking:
-                return _without_waiting(owner, operation)
             operation.event = UserspaceEvent(dispatcher, manual_reset=True, signaled=False)
             if done is False:
                 owner.queue(operation)
