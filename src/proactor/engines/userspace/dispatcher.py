@@ -88,6 +88,11 @@ class Dispatcher:
         self.handovers = 0
         self.backup_polls = 0
 
+    def die(self) -> None:
+        """This is a forked child: the threads are the parent's, and its locks may be held."""
+        self.dead = True
+        self.lock = threading.RLock()
+
     # -- threads --
 
     def this_thread(self) -> ThreadRecord:

@@ -33,6 +33,7 @@ class UserspaceMessageQueue:
 
     def get(self, timeout: float | None) -> NetworkMessage | None:
         """See `EngineMessageQueue.get`."""
+        self._dispatcher.this_thread()
         if threading.get_ident() != self._owner:
             raise errors.refused(
                 statuses.ERROR_INVALID_PARAMETER,

@@ -54,6 +54,9 @@ class IocpPort:
     `drain` takes what is still completed, so that its buffers and owners are let go.
     """
 
+    # At the very end of the process nothing but the class itself may be left of this module.
+    _close_handle: Final = staticmethod(winapi.CloseHandle)
+
     def __init__(self, concurrency: int) -> None:
         """Make a port: CreateIoCompletionPort."""
         handle = winapi.CreateIoCompletionPort(
@@ -142,6 +145,12 @@ class IocpPort:
             winapi.CloseHandle(self._handle)
             self._handle = None
             _closed_ports.discard(self)
+
+    def __del__(self) -> None:
+        """Release a port that was dropped: no socket is attached to it any more."""
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            self._close_handle(handle)
 
     def statistics(self) -> PortStatistics:
         """Return a snapshot of what is counted here; the rest the kernel does not tell."""

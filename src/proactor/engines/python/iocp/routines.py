@@ -38,19 +38,27 @@ def routine_address(operation: Operation) -> int:
 class _Issuer:
     """The operations with a routine that one thread has in flight; dies with the thread."""
 
+    # At the very end of the process nothing but the class itself may be left of this module.
+    _is_finalizing: Final = staticmethod(sys.is_finalizing)
+
     def __init__(self) -> None:
         self.operations: set[Operation] = set()
 
     def __del__(self) -> None:
-        """The thread ends: cancel what the kernel is about to cancel, and let it go."""
-        operations = list(self.operations)
-        for operation in operations:
-            _cancel(operation)
-        for _ in range(_ENDING_TAKES):
-            operations = [operation for operation in operations if not _let_go(operation)]
-            if not operations:
-                return
-            winapi.SleepEx(1, False)
+        """Let go what the thread leaves behind."""
+        if self.operations and not self._is_finalizing():
+            _end(list(self.operations))
+
+
+def _end(operations: list[Operation]) -> None:
+    """Cancel what the kernel is about to cancel, as the calling thread ends, and let it go."""
+    for operation in operations:
+        _cancel(operation)
+    for _ in range(_ENDING_TAKES):
+        operations = [operation for operation in operations if not _let_go(operation)]
+        if not operations:
+            return
+        winapi.SleepEx(1, False)
 
 
 _local = threading.local()

@@ -40,6 +40,9 @@ class IocpEvent:
             signal through this package publishes what has completed.
     """
 
+    # At the very end of the process nothing but the class itself may be left of this module.
+    _close_handle: Final = staticmethod(winapi.CloseHandle)
+
     def __init__(self, *, manual_reset: bool, signaled: bool) -> None:
         """Make an event: CreateEvent."""
         handle = winapi.CreateEventW(None, manual_reset, signaled, None)
@@ -88,8 +91,9 @@ class IocpEvent:
 
     def __del__(self) -> None:
         """Release it."""
-        if getattr(self, "_handle", None) is not None:
-            self.close()
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            self._close_handle(handle)
 
 
 def wait(

@@ -47,7 +47,7 @@ class SelectorsEngine:
         atexit.register(self.dispatcher.end)
 
     def _die_in_child(self) -> None:
-        self.dispatcher.dead = True
+        self.dispatcher.die()
         self.reactor.close_descriptors()
         self._edges.close_descriptor()
 

@@ -206,6 +206,7 @@ class SelectorsSocket(OperationQueues):
 
     def attach_port(self, port: UserspacePort, key: Any) -> None:
         """See `AttachableSocket.attach_port`."""
+        self.dispatcher.this_thread()
         with self.lock:
             if self.closed:
                 raise errors.refused(statuses.WSAENOTSOCK, "attach refused: the socket is closed")
@@ -242,6 +243,7 @@ class SelectorsSocket(OperationQueues):
 
     def socket_error(self) -> int:
         """See `EngineSocket.socket_error`."""
+        self.dispatcher.this_thread()
         with self.lock:
             if self.connecting:
                 self.refresh_connecting()
@@ -262,6 +264,7 @@ class SelectorsSocket(OperationQueues):
 
     def duplicate(self) -> SelectorsSocket:
         """See `EngineSocket.duplicate`: both handles are this object, which counts them."""
+        self.dispatcher.this_thread()
         with self.lock:
             self._handles += 1
             return self
