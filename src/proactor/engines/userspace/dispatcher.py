@@ -173,10 +173,10 @@ class Dispatcher:
         Returns early at will: the caller looks at its condition and comes back. With `takes_over`
         the thread becomes the poller even if another one polls.
         """
-        if self._poller is None:
+        if self._poller is None or self._poller is record:
             self._poll(record, seconds_left(deadline))
             return
-        if takes_over and self._poller is not record:
+        if takes_over:
             self._successor = record
             self._reactor.wake()
         self._park(record, seconds_left(deadline))
@@ -197,9 +197,18 @@ class Dispatcher:
         successor, self._successor = self._successor, None
         if successor is not None:
             self.handovers += 1
+            # Reserved: the predecessor, which is awake, must not be there first again.
+            self._poller = successor
             self._open_gate(successor)
         elif self._backup_sleeps:
             self._wake_backup()
+
+    def leave(self, record: ThreadRecord) -> None:
+        """`record` waits no longer: if the right to poll was reserved for it, it is free."""
+        if self._poller is record:
+            self._poller = None
+            if self._backup_sleeps:
+                self._wake_backup()
 
     def _park(self, record: ThreadRecord, timeout: float | None) -> None:
         self._parked.append(record)

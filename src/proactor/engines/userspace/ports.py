@@ -153,6 +153,7 @@ class UserspacePort:
                 newest = False
         finally:
             record.alertable = False
+            self._dispatcher.leave(record)
             if record.handed is None and record in self._waiters:
                 self._waiters.remove(record)
         if self._closed and record.handed is None:

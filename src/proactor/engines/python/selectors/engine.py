@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import select
 import socket
@@ -42,6 +43,7 @@ class SelectorsEngine:
         self.reactor.lock = self.dispatcher.lock
         self._edges = EdgeWatch(self.reactor)
         self._selecting: dict[ThreadRecord, None] = {}
+        self._spare_wakers = [_open_waker()]
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._die_in_child)
         atexit.register(self.dispatcher.end)
@@ -50,6 +52,9 @@ class SelectorsEngine:
         self.dispatcher.die()
         self.reactor.close_descriptors()
         self._edges.close_descriptor()
+        for waker, woken_end in self._spare_wakers:
+            waker.close()
+            woken_end.close()
 
     # -- see `Engine` --
 
@@ -125,7 +130,7 @@ class SelectorsEngine:
     def _wait_in_poll(self, sets: SelectSets, record: ThreadRecord, deadline: float | None) -> None:
         """Wait for a member, an APC or a close; serve the other sockets meanwhile."""
         slot = record.slot
-        waker, woken_end = socket.socketpair()
+        waker, woken_end = self._take_waker()
         try:
             poller = select.poll()
             sets.register(poller)
@@ -150,8 +155,24 @@ class SelectorsEngine:
                 self._selecting.pop(record, None)
                 if slot is not None:
                     slot.take_back(record)
+            self._give_waker_back(waker, woken_end)
+
+    def _take_waker(self) -> tuple[socket.socket, socket.socket]:
+        try:
+            return self._spare_wakers.pop()
+        except IndexError:
+            return _open_waker()
+
+    def _give_waker_back(self, waker: socket.socket, woken_end: socket.socket) -> None:
+        # One is kept: a process that is out of descriptors must still be able to wait.
+        if self._spare_wakers:
             waker.close()
             woken_end.close()
+            return
+        with contextlib.suppress(BlockingIOError):
+            while woken_end.recv(64):
+                pass
+        self._spare_wakers.append((waker, woken_end))
 
     def _wake_selecting(self) -> None:
         """A socket has closed: whoever selects on it must see that."""
@@ -181,3 +202,10 @@ class SelectorsEngine:
             "handovers": self.dispatcher.handovers,
             "backup_polls": self.dispatcher.backup_polls,
         }
+
+
+def _open_waker() -> tuple[socket.socket, socket.socket]:
+    """Return the end to send to and the end that becomes readable by it."""
+    waker, woken_end = socket.socketpair()
+    woken_end.setblocking(False)
+    return waker, woken_end

@@ -201,6 +201,7 @@ class Notices:
 
     def _re_enable(self, bits: int) -> None:
         self._quiet = False
-        self._unread = 0
+        if bits & FD_READ:
+            self._unread = 0
         self._selection.re_enable(bits)
         self._watch()

@@ -158,13 +158,20 @@ class SelectorsSocket(OperationQueues):
                 self._linger_none()
             for operation in self._outstanding():
                 self._cancel(operation)
-            if reset:
+            # Windows resets a connection that is closed with data unread, and drops what is unsent.
+            if reset or (self.writes and self._has_unread()):
                 self.writes.clear()
             self._rearm(0)
             # What a synchronous non-blocking send took is delivered before the descriptor goes.
             if not self.writes:
                 self._close_descriptor()
         self._on_close()
+
+    def _has_unread(self) -> bool:
+        try:
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def _linger_none(self) -> None:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
