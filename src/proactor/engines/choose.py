@@ -18,6 +18,8 @@ VARIABLE = "PROACTOR_ENGINE"
 
 
 def _open_selectors(reason: str, refused: dict[str, str]) -> Engine:
+    if sys.platform == "win32":
+        raise EngineUnavailable("selectors needs poll and sendmsg, which Windows does not have")
     from proactor.engines.python.selectors.engine import SelectorsEngine
 
     return SelectorsEngine(reason, refused)

@@ -189,7 +189,7 @@ class Dispatcher:
         try:
             self._reactor.poll(timeout)
         finally:
-            self.lock.acquire()
+            self._lock_again()
             self._poller = None
             self._let_in_successor()
 
@@ -217,13 +217,25 @@ class Dispatcher:
         try:
             taken = record.gate.acquire(timeout=-1 if timeout is None else timeout)
         finally:
-            self.lock.acquire()
+            self._lock_again()
             self._parked.remove(record)
             if record.signaled and not taken:
                 record.gate.acquire(blocking=False)
             record.signaled = False
             if self._successor is record:
                 self._successor = None
+
+    def _lock_again(self) -> None:
+        """Take the lock back, also if Ctrl-C comes meanwhile, which is raised once it is held."""
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                self.lock.acquire()
+                break
+            except BaseException as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
     def wake(self, record: ThreadRecord) -> None:
         """Make a waiting thread look at its condition; the lock is held."""

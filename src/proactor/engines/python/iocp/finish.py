@@ -33,6 +33,23 @@ _ABORTED_BY_CLOSE: Final = frozenset(
 )
 
 
+# A status that `statuses` does not know counts as one of these that Windows gives the same number.
+_STATUS_OF_WIN32: Final = {
+    statuses.win32_number(status): status
+    for status in (
+        statuses.STATUS_CANCELLED,
+        statuses.STATUS_CONNECTION_RESET,
+        statuses.STATUS_CONNECTION_ABORTED,
+        statuses.STATUS_CONNECTION_REFUSED,
+        statuses.STATUS_IO_TIMEOUT,
+        statuses.STATUS_NETWORK_UNREACHABLE,
+        statuses.STATUS_HOST_UNREACHABLE,
+        statuses.STATUS_PORT_UNREACHABLE,
+        statuses.STATUS_INSUFFICIENT_RESOURCES,
+    )
+}
+
+
 def take(operation: Operation, transferred: int | None = None, flags: int = 0) -> bool:
     """Take the indication of `operation`: fill in its result, and forget it.
 
@@ -118,7 +135,9 @@ def _status_of(operation: Operation, structure: OverlappedEx) -> int:
         acceptor is not None and acceptor.engine_socket.is_closed
     ):
         return statuses.STATUS_CANCELLED
-    return status
+    if statuses.win32_number(status) != statuses.ERROR_GEN_FAILURE:
+        return status
+    return _STATUS_OF_WIN32.get(winapi.RtlNtStatusToDosError(status), status)
 
 
 def _finish_accept(operation: Operation, structure: OverlappedEx) -> None:

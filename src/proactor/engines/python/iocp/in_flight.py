@@ -140,6 +140,7 @@ class InFlightTable:
             self.started += 1
         structure.Internal = statuses.STATUS_PENDING
         structure.InternalHigh = structure.Offset = structure.OffsetHigh = structure.hEvent = 0
+        structure.received = 0
         structure.file = file
         structure.keep = None
         structure.made_acceptor = False
@@ -158,8 +159,8 @@ class InFlightTable:
         """Return the operation whose OVERLAPPED lies at `address`."""
         return self._operations.get(address)
 
-    def leave(self, operation: Operation) -> None:
-        """Forget `operation`: its indication is taken, or there will be none.
+    def leave(self, operation: Operation, *, is_refused: bool = False) -> None:
+        """Forget `operation`: its indication is taken, or the kernel has refused it.
 
         Only by the one who made sure, under the structure's lock, that nobody else does.
         """
@@ -172,7 +173,10 @@ class InFlightTable:
         structure.keep = None
         with self._lock:
             del self._operations[structure.address]
-            self.taken += 1
+            if is_refused:
+                self.started -= 1
+            else:
+                self.taken += 1
             # The call that started it may still be reading what it says.
             if not structure.is_starting and len(self._free) < _KEPT_FOR_REUSE:
                 self._free.append(structure)

@@ -12,9 +12,11 @@ import sys
 if sys.platform != "win32":
     raise ImportError("the iocp engine runs on Windows only")
 
+import contextlib
 import itertools
 import threading
 import weakref
+from collections import deque
 from ctypes import byref
 from ctypes.wintypes import DWORD
 from typing import Any, Final
@@ -26,10 +28,11 @@ from proactor.engines.python.iocp import winapi
 from proactor.engines.python.iocp.calling import is_over, next_slice, raise_escaped
 from proactor.engines.python.iocp.finish import take
 from proactor.engines.python.iocp.in_flight import FileObject, table
-from proactor.engines.python.iocp.sockets import IocpSocket
+from proactor.engines.python.iocp.sockets import IO_KEY, IocpSocket
 from proactor.packets import CompletionPacket, PacketBatch
 
 # The keys that the kernel sees. Whose packet it is, and the user's key, follow from the address.
+_NO_PACKET: Final = 0
 _POSTED: Final = 2
 _WAKE: Final = 3
 _MOST_AT_ONCE: Final = 1024
@@ -43,6 +46,8 @@ class _Entries:
         self.array = (winapi.OVERLAPPED_ENTRY * limit)()
         # Indexing words is several times cheaper than making a structure object of each entry.
         self.words = memoryview(self.array).cast("B").cast("P")
+        self.removed = DWORD()
+        self.unpacked = 0
         assert len(self.words) == 4 * limit, "an OVERLAPPED_ENTRY has four words"
 
 
@@ -74,6 +79,7 @@ class IocpPort:
         self._tokens = itertools.count(1)
         self._posted: dict[int, CompletionPacket] = {}
         self._posted_so_far = 0
+        self._interrupted: deque[CompletionPacket] = deque()
         self._files: weakref.WeakSet[FileObject] = weakref.WeakSet()
         self._entries = threading.local()
 
@@ -106,9 +112,14 @@ class IocpPort:
         deadline = deadline_after(timeout)
         batch = PacketBatch()
         handle = self._enter(waiting=1)
+        entries = self._borrow_entries(min(limit, _MOST_AT_ONCE))
         try:
-            self._wait(handle, batch, min(limit, _MOST_AT_ONCE), deadline, alertable)
+            self._wait(handle, batch, entries, deadline, alertable)
+        except BaseException:
+            self._put_back(entries, batch)
+            raise
         finally:
+            self._entries.kept = entries
             self._leave(waiting=1, delivered=len(batch))
         if self.is_closed and not batch and not batch.woken_by_apc:
             raise errors.port_closed("the port was closed during the wait", while_waiting=True)
@@ -133,11 +144,12 @@ class IocpPort:
         with self._lock:
             if self._handle is None or self._inside or not self.is_closed:
                 return
-            entries, removed = _Entries(64), DWORD()
+            entries = _Entries(64)
             while winapi.GetQueuedCompletionStatusEx(
-                self._handle, entries.array, 64, byref(removed), 0, False
+                self._handle, entries.array, 64, byref(entries.removed), 0, False
             ):
-                self._unpack(entries.words, removed.value, PacketBatch())
+                self._unpack(entries, PacketBatch())
+            self._interrupted.clear()
             self._posted.clear()
             if any(file.open_handles or file.in_flight for file in list(self._files)):
                 _closed_ports.add(self)
@@ -196,43 +208,52 @@ class IocpPort:
         self,
         handle: int,
         batch: PacketBatch,
-        limit: int,
+        entries: _Entries,
         deadline: float | None,
         alertable: bool,
     ) -> None:
-        entries, removed = self._borrow_entries(limit), DWORD()
+        limit, removed = entries.limit, byref(entries.removed)
         while not batch and not self.is_closed:
+            if self._interrupted:
+                self._take_up(batch)
+                continue
+            entries.words[0] = _NO_PACKET
             got = winapi.GetQueuedCompletionStatusEx(
-                handle, entries.array, limit, byref(removed), next_slice(deadline), alertable
+                handle, entries.array, limit, removed, next_slice(deadline), alertable
             )
-            error = 0 if got else winapi.last_error()
             if got:
-                self._unpack(entries.words, removed.value, batch)
+                self._unpack(entries, batch)
+                continue
+            error = winapi.last_error()
             raise_escaped()
             if error == winapi.WAIT_IO_COMPLETION:
                 batch.woken_by_apc = True
                 break
-            if error == winapi.WAIT_TIMEOUT:
-                if is_over(deadline):
-                    break
-            elif error:
+            if error != winapi.WAIT_TIMEOUT:
                 raise errors.refused(error, "wait at a completion port")
-        self._entries.kept = entries
+            if is_over(deadline):
+                break
 
     def _borrow_entries(self, limit: int) -> _Entries:
         # Taken out while it is in use: a routine or a signal handler may wait at this port too.
         entries: _Entries | None = getattr(self._entries, "kept", None)
         self._entries.kept = None
-        if entries is None or entries.limit < limit:
-            entries = _Entries(limit)
+        if entries is None or len(entries.array) < limit:
+            return _Entries(limit)
+        entries.limit = limit
         return entries
 
-    def _unpack(self, words: memoryview, count: int, batch: PacketBatch) -> None:
-        for at in range(0, 4 * count, 4):
+    def _unpack(self, entries: _Entries, batch: PacketBatch) -> None:
+        """Make packets of what the kernel gave; one that is interrupted may be called again."""
+        words, removed = entries.words, entries.removed
+        count = removed.value
+        while entries.unpacked < count:
+            at = 4 * entries.unpacked
+            entries.unpacked += 1
             key, address = words[at], words[at + 1]
             if key == _POSTED:
                 batch.append(self._posted.pop(address))
-            elif key != _WAKE:
+            elif key == IO_KEY:
                 operation = table.find(address)
                 if operation is not None:
                     packet_key = operation.engine_state.file.key
@@ -245,6 +266,20 @@ class IocpPort:
                             operation.error(at_port=True),
                         )
                     )
+        entries.unpacked = removed.value = 0
+
+    def _put_back(self, entries: _Entries, batch: PacketBatch) -> None:
+        # Ctrl-C came between the kernel's answer and ours. What was taken out of the kernel's queue
+        # is delivered by the next call, or by a waiter, which the packet of our own wakes.
+        self._unpack(entries, batch)
+        if batch:
+            self._interrupted.extend(batch)
+            batch.clear()
+            winapi.PostQueuedCompletionStatus(self._handle, 0, _WAKE, 0)
+
+    def _take_up(self, batch: PacketBatch) -> None:
+        with contextlib.suppress(IndexError):
+            batch.append(self._interrupted.popleft())
 
 
 _closed_ports: set[IocpPort] = set()

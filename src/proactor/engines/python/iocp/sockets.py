@@ -17,6 +17,7 @@ import os
 import socket
 import struct
 import weakref
+from contextlib import AbstractContextManager
 from ctypes.wintypes import DWORD
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from proactor.engines.python.iocp.ports import IocpPort
 
 _RECEIVES: Final = (OperationKind.RECV, OperationKind.RECV_FROM)
-_IO_KEY: Final = 1
+IO_KEY: Final = 1
+"""The key of every socket, as the kernel sees it; the user's own stays in the file object."""
 _RESET_ON_CLOSE: Final = struct.pack("HH", 1, 0)
 
 
@@ -78,15 +80,16 @@ class IocpSocket:
             if operation.kind is OperationKind.ACCEPT and operation.acceptor is None:
                 operation.acceptor = self._make_acceptor()
                 structure.made_acceptor = True
-            with self.file.lock:
+            with self._held_open():
                 done = start.submit(self.open_handle(), self.family, operation, structure)
                 error = 0 if done else winapi.last_error()
                 # No packet comes for what completed before the socket got its port, and a socket
                 # can not get one while the lock is held.
                 has_packet = self.file.port is not None and not operation.suppress_packet
         except BaseException:
-            # An interrupt may come after the call: then the kernel has it, and keeps it.
-            if not structure.is_submitted:
+            if structure.is_submitted:
+                structure.is_starting = False  # Interrupted after the call: the kernel has it.
+            else:
                 self._abandon(operation, structure)
             raise
         if done:
@@ -100,6 +103,10 @@ class IocpSocket:
         else:
             self._abandon(operation, structure)
         raise errors.refused(error, f"{operation.kind.value} on {self!r}")
+
+    def _held_open(self) -> AbstractContextManager[object]:
+        # A call on a socket that is not overlapped may wait, and must not keep it from closing.
+        return self.file.lock if self.file.is_overlapped else contextlib.nullcontext()
 
     def _completed_at_once(
         self,
@@ -125,7 +132,7 @@ class IocpSocket:
         structure.is_starting = False
         made_acceptor = structure.made_acceptor
         with structure.lock:
-            table.leave(operation)
+            table.leave(operation, is_refused=True)
         operation.abandon()
         if made_acceptor:
             operation.acceptor.close()
@@ -195,7 +202,7 @@ class IocpSocket:
                 for operation in list(file.in_flight):
                     observe(operation)
                 file.key = key
-            if not winapi.CreateIoCompletionPort(handle, port_handle, _IO_KEY, 0):
+            if not winapi.CreateIoCompletionPort(handle, port_handle, IO_KEY, 0):
                 number = winapi.last_error()
                 if is_first:
                     file.key = None
@@ -304,7 +311,9 @@ class IocpSocket:
 
     def inherit_selection(self, listener: IocpSocket) -> None:
         """Note what a synchronous accept gave this socket: the selection, the blocking mode."""
-        self.file.is_blocking = listener.file.is_blocking
+        if not listener.file.is_blocking:
+            winapi.ioctlsocket(self.open_handle(), winapi.FIONBIO, DWORD(1))
+            self.file.is_blocking = False
         self._remember_queue(listener.queue)
 
     def enum_network_events(self, event: EngineEvent | None) -> NetworkEvents:

@@ -187,6 +187,7 @@ ResetEvent = _declare(_kernel32, "ResetEvent", BOOL, HANDLE)
 NtQueryEvent = _declare(
     _ntdll, "NtQueryEvent", DWORD, HANDLE, c_int, POINTER(EVENT_BASIC_INFORMATION), DWORD, c_void_p
 )
+RtlNtStatusToDosError = _declare(_ntdll, "RtlNtStatusToDosError", DWORD, DWORD)
 SleepEx = _declare(_kernel32, "SleepEx", DWORD, DWORD, BOOL)
 WaitForMultipleObjectsEx = _declare(
     _kernel32, "WaitForMultipleObjectsEx", DWORD, DWORD, POINTER(HANDLE), BOOL, DWORD, BOOL

@@ -9,6 +9,11 @@ what keeps receives in order and sends from interleaving.
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("the selectors engine runs on POSIX systems only")
+
 import errno
 import os
 import socket

@@ -7,6 +7,11 @@ for the peer's FIN.
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("the selectors engine runs on POSIX systems only")
+
 import errno
 import socket
 

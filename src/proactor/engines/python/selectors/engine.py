@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("the selectors engine runs on POSIX systems only")
+
 import atexit
 import contextlib
 import os
@@ -12,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from proactor import errors, statuses
 from proactor.clock import deadline_after, seconds_left
@@ -91,7 +96,7 @@ class SelectorsEngine:
         alertable: bool,
     ) -> WaitResult:
         """See `Engine.wait`."""
-        events: Sequence[UserspaceEvent] = objects  # type: ignore[assignment]
+        events = cast("Sequence[UserspaceEvent]", objects)
         return wait_for_objects(
             self.dispatcher, events, wait_all=wait_all, timeout=timeout, alertable=alertable
         )

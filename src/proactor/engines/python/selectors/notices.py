@@ -7,6 +7,11 @@ still be reported, or level-triggered readiness would spin.
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("the selectors engine runs on POSIX systems only")
+
 from typing import Any
 
 from proactor import errors, statuses

@@ -7,6 +7,11 @@ lock, so its indication enters the port in the order of completion.
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("the selectors engine runs on POSIX systems only")
+
 import socket
 from collections import deque
 from functools import partial

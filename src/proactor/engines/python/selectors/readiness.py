@@ -7,11 +7,17 @@ connect is an exception, a reset is readable and writable.
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("the selectors engine runs on POSIX systems only")
+
 import fcntl
 import select
 import socket
 import struct
 import termios
+from typing import Any
 
 from proactor import statuses
 from proactor.engines.contract import (
@@ -127,7 +133,7 @@ class SelectSets:
         """Return a member that is closed, if there is one."""
         return next((member for member in self._members if member.closed), None)
 
-    def register(self, poller: select.poll) -> None:
+    def register(self, poller: Any) -> None:
         """Let `poller` wait for whatever could make a member ready."""
         read, write, failed = self._sets
         for member in self._members:

@@ -6,6 +6,11 @@ answers are given here, from the socket's own flags.
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("the selectors engine runs on POSIX systems only")
+
 import socket
 from collections.abc import Callable
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("the selectors engine runs on POSIX systems only")
+
 import socket
 import struct
-import sys
 from collections.abc import Callable
 from typing import Any
 

@@ -5,6 +5,11 @@ Winsock's blocking calls run the APCs of their thread and go on, so these do too
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("the selectors engine runs on POSIX systems only")
+
 import socket
 import struct
 
