@@ -171,12 +171,12 @@ class Dispatcher:
         """Poll, or park until woken, up to `deadline`; the lock is held before and after.
 
         Returns early at will: the caller looks at its condition and comes back. With `takes_over`
-        the thread becomes the poller even if another one polls.
+        the thread becomes the poller even if another one polls; the backup thread gives way to all.
         """
         if self._poller is None or self._poller is record:
             self._poll(record, seconds_left(deadline))
             return
-        if takes_over:
+        if takes_over or self._poller is self._backup:
             self._successor = record
             self._reactor.wake()
         self._park(record, seconds_left(deadline))
@@ -300,15 +300,21 @@ class Dispatcher:
                 if self._ended:
                     return
                 starved = self._release_stalled()
-                if self._poller is None and self._turns == seen and self._reactor.is_armed():
-                    self.backup_polls += 1
-                    self._poll(backup, TICK if starved else None)
-                    idle = 0
+                if self._turns == seen:
+                    starved = self._stand_in(backup, starved)
                 idle = idle + 1 if self._turns == seen and not starved else 0
                 seen = self._turns
                 self._backup_sleeps = idle > IDLE_TICKS
                 self._park(backup, None if self._backup_sleeps else TICK)
                 self._backup_sleeps = False
+
+    def _stand_in(self, backup: ThreadRecord, starved: bool) -> bool:
+        """Poll until somebody else wants to; say whether packets wait for a thread."""
+        while self._poller is None and self._reactor.is_armed() and not self._ended:
+            self.backup_polls += 1
+            self._poll(backup, TICK if starved else None)
+            starved = self._release_stalled()
+        return starved
 
     def _release_stalled(self) -> bool:
         now = time.monotonic()

@@ -143,6 +143,7 @@ def _sleep_until(
             dispatcher.sleep(record, deadline, takes_over=False)
     finally:
         record.alertable = False
+        dispatcher.leave(record)
         for event in wait.objects:
             event.waits.remove(wait)
         if slot is not None:
