@@ -1,0 +1,55 @@
+"""The package's face: what it names is there, and what is there it names."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from pathlib import Path
+
+import proactor
+
+PROJECT = Path(__file__).parents[2]
+
+
+def test_all_names_exactly_what_is_public() -> None:
+    public = {
+        name
+        for name, value in vars(proactor).items()
+        if not name.startswith("_") and not inspect.ismodule(value) and name != "annotations"
+    }
+
+    assert set(proactor.__all__) == public
+
+
+def test_all_names_each_thing_once_and_sorted() -> None:
+    names = proactor.__all__
+
+    assert len(set(names)) == len(names)
+    for kind in (str.isupper, str.islower):
+        group = [name for name in names if kind(name.replace("_", "").rstrip("0123456789"))]
+        assert group == sorted(group)
+
+
+def test_a_star_import_brings_every_name() -> None:
+    namespace: dict[str, object] = {}
+
+    exec("from proactor import *", namespace)
+
+    assert set(proactor.__all__) <= set(namespace)
+
+
+def test_everything_public_says_what_it_is() -> None:
+    for name in proactor.__all__:
+        value = getattr(proactor, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__doc__, name
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert proactor.__version__ == project["version"]
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (Path(proactor.__file__).parent / "py.typed").is_file()
