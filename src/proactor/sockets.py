@@ -400,9 +400,9 @@ class OverlappedSocket:
         self._open()
         twin = OverlappedSocket.__new__(OverlappedSocket)
         twin.family, twin.type = self.family, self.type
-        twin._socket = self._socket
         twin._closed = False
         twin.engine_socket = self.engine_socket.duplicate()
+        twin._socket = twin.engine_socket.sock
         return twin
 
     def fileno(self) -> int:

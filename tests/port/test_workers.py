@@ -122,7 +122,7 @@ def test_a_worker_that_takes_the_stops_of_others_leaves_them_theirs(
     assert pool.join(LIMIT)
     left = [packet for packet in iter(lambda: port.get(0.05), None) if packet is not None]
     packets = gate.served + left
-    assert gate.keys[0] == "before"
+    assert "before" in gate.keys  # Of which of the three is not said, nor in what order.
     assert sorted(str(packet.key) for packet in packets) == ["after", "before", "operation"]
     [failed] = [packet for packet in packets if packet.key == "operation"]
     assert failed.overlapped is overlapped

@@ -168,7 +168,13 @@ class EnginePort(Protocol):
 
 
 class EngineSocket(Protocol):
-    """The engine's side of one socket: its outstanding operations and its network events."""
+    """The engine's side of one socket: its outstanding operations and its network events.
+
+    Attributes:
+        sock: The descriptor of this handle, for what is no operation: names and options.
+    """
+
+    sock: socket.socket
 
     def start(self, operation: Operation) -> int | None:
         """Start an overlapped operation (``operation.begin`` has been called).

@@ -10,6 +10,7 @@ if sys.platform != "win32":
 import contextlib
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -71,7 +72,9 @@ class IocpEngine:
             # A socket that has events selected stays non-blocking.
             with contextlib.suppress(OSError):
                 sock.settimeout(None)
-        return IocpSocket(sock, facade, FileObject(is_overlapped=overlapped))
+        return IocpSocket(
+            sock, (weakref.ref(facade), type(facade)), FileObject(is_overlapped=overlapped)
+        )
 
     def open_event(self, *, manual_reset: bool, signaled: bool) -> IocpEvent:
         """Make an event object."""

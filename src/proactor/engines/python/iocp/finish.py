@@ -21,7 +21,7 @@ from proactor.engines.python.iocp import addresses, winapi
 from proactor.engines.python.iocp.in_flight import OverlappedEx, table
 from proactor.overlapped import Operation, OperationKind
 
-_ABORTED_BY_CLOSE: Final = frozenset(
+_KEPT_AFTER_CLOSE: Final = frozenset(
     {
         statuses.STATUS_SUCCESS,
         statuses.STATUS_BUFFER_OVERFLOW,
@@ -31,7 +31,6 @@ _ABORTED_BY_CLOSE: Final = frozenset(
         statuses.STATUS_LOCAL_DISCONNECT,
     }
 )
-
 
 # A status that `statuses` does not know counts as one of these that Windows gives the same number.
 _STATUS_OF_WIN32: Final = {
@@ -95,7 +94,8 @@ def observe(operation: Operation) -> None:
             thread = operation.thread
             if thread is not None and not thread.is_alive() and take(operation):
                 operation.release()
-        elif port is None or operation.suppress_packet:
+        elif structure.file.port is None or operation.suppress_packet:
+            # Asked only now: with no port after the completion there was none at it.
             take(operation)
         elif operation.event is not None:
             # The packet is still to come: it takes the operation.
@@ -127,7 +127,7 @@ def _status_of(operation: Operation, structure: OverlappedEx) -> int:
     status = structure.status
     if status < 0x80000000:
         return statuses.STATUS_SUCCESS
-    if status in _ABORTED_BY_CLOSE:
+    if status in _KEPT_AFTER_CLOSE:
         return status
     # Which status a close gives varies with the system; who closed does not.
     acceptor = operation.acceptor

@@ -18,18 +18,24 @@ import threading
 from collections.abc import Callable
 from ctypes import c_int, c_ubyte
 from ctypes.wintypes import DWORD
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from proactor import statuses
 from proactor.engines.python.iocp import winapi
 from proactor.overlapped import Operation
 
-if TYPE_CHECKING:
-    from proactor.engines.python.iocp.ports import IocpPort
-
 SOCKADDR_STORAGE_SIZE: Final = 128
 _KEPT_FOR_REUSE: Final = 1024
 _FIRST_SWEEP: Final = 1024
+
+
+class AssociatedPort(Protocol):
+    """A port, as those see it whose packets it gets."""
+
+    is_closed: bool
+
+    def drain(self) -> None:
+        """Take what a closed port still gets."""
 
 
 class FileObject:
@@ -50,7 +56,7 @@ class FileObject:
     def __init__(self, *, is_overlapped: bool) -> None:
         """Describe a socket with one open handle."""
         self.lock = threading.RLock()
-        self.port: IocpPort | None = None
+        self.port: AssociatedPort | None = None
         self.key: Any = None
         self.skip_on_success = False
         self.is_overlapped = is_overlapped
@@ -134,6 +140,7 @@ class InFlightTable:
         self, operation: Operation, file: FileObject, observe: Callable[[Operation], None]
     ) -> OverlappedEx:
         """Keep `operation` alive from here on, and give it an OVERLAPPED that says "pending"."""
+        event = None if operation.event is None else operation.event.engine_event
         with self._lock:
             structure = self._free.pop() if self._free else _new_structure()
             self._operations[structure.address] = operation
@@ -149,8 +156,8 @@ class InFlightTable:
         operation.engine_state = structure
         operation.observe = observe
         file.in_flight.add(operation)
-        if operation.event is not None:
-            operation.event.engine_event.operations.add(operation)
+        if event is not None:
+            event.operations.add(operation)
         if len(self._operations) > self._sweep_at:
             self.sweep()
         return structure

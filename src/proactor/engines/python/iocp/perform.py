@@ -19,26 +19,44 @@ import socket
 import threading
 from ctypes import byref, c_int, c_ubyte
 from ctypes.wintypes import DWORD
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from proactor import errors
 from proactor.engines.python.iocp import addresses, winapi
 from proactor.engines.python.iocp.buffers import wsabufs
 from proactor.engines.python.iocp.calling import raise_escaped
 from proactor.engines.python.iocp.finish import take
-from proactor.engines.python.iocp.in_flight import SOCKADDR_STORAGE_SIZE
+from proactor.engines.python.iocp.in_flight import SOCKADDR_STORAGE_SIZE, FileObject
 from proactor.engines.python.iocp.start import extensions, transmit_parts
 from proactor.engines.python.iocp.waits import IocpEvent, wait
 from proactor.overlapped import Operation, OperationKind
-
-if TYPE_CHECKING:
-    from proactor.engines.python.iocp.sockets import IocpSocket
 
 _ENDING_TAKES: Final = 1.0
 """Seconds that an interrupted call waits for its operation to end."""
 
 
-def perform(sock: IocpSocket, operation: Operation) -> int:
+class PerformingSocket(Protocol):
+    """What a synchronous call needs of its socket: see `IocpSocket`."""
+
+    sock: socket.socket
+    family: int
+    file: FileObject
+    facade_type: type[Any]
+
+    def open_handle(self) -> int:
+        """Return the handle, or refuse."""
+
+    def check_bound(self) -> None:
+        """Refuse to receive where nothing can come."""
+
+    def start(self, operation: Operation) -> int | None:
+        """Start an overlapped operation."""
+
+    def cancel(self, operation: Operation | None, *, own_thread_only: bool) -> bool:
+        """Request its end."""
+
+
+def perform(sock: PerformingSocket, operation: Operation) -> int:
     """Do `operation` on `sock`, and return the bytes; see the contract."""
     handle = sock.open_handle()
     if _can_be_overlapped(sock, handle, operation):
@@ -46,7 +64,7 @@ def perform(sock: IocpSocket, operation: Operation) -> int:
     return _CALLS[operation.kind](sock, handle, operation)
 
 
-def _can_be_overlapped(sock: IocpSocket, handle: int, operation: Operation) -> bool:
+def _can_be_overlapped(sock: PerformingSocket, handle: int, operation: Operation) -> bool:
     kind, file = operation.kind, sock.file
     if kind is OperationKind.CONNECT or not (file.is_blocking and file.is_overlapped):
         return False
@@ -66,7 +84,7 @@ class _PrivateEvent:
 _local = threading.local()
 
 
-def _perform_blocking(sock: IocpSocket, operation: Operation) -> int:
+def _perform_blocking(sock: PerformingSocket, operation: Operation) -> int:
     # An APC that runs in the wait below may come here as well: it needs an event of its own.
     event: _PrivateEvent = getattr(_local, "event", None) or _PrivateEvent()
     _local.event = None
@@ -82,7 +100,7 @@ def _perform_blocking(sock: IocpSocket, operation: Operation) -> int:
     return count
 
 
-def _wait_for(sock: IocpSocket, operation: Operation, event: IocpEvent) -> None:
+def _wait_for(sock: PerformingSocket, operation: Operation, event: IocpEvent) -> None:
     try:
         while not wait([event], wait_all=False, timeout=None, alertable=True).is_signaled:
             pass
@@ -109,7 +127,7 @@ def _has_time_limit(handle: int, option: int) -> bool:
     return milliseconds.value != 0
 
 
-def _recv(sock: IocpSocket, handle: int, operation: Operation) -> int:
+def _recv(sock: PerformingSocket, handle: int, operation: Operation) -> int:
     buffers, received, flags = wsabufs(operation.views), DWORD(), DWORD(operation.flags)
     count = len(buffers)
     code = winapi.WSARecv(handle, _at(buffers), count, byref(received), byref(flags), None, None)
@@ -117,7 +135,7 @@ def _recv(sock: IocpSocket, handle: int, operation: Operation) -> int:
     return received.value
 
 
-def _send(sock: IocpSocket, handle: int, operation: Operation) -> int:
+def _send(sock: PerformingSocket, handle: int, operation: Operation) -> int:
     buffers, sent = wsabufs(operation.views), DWORD()
     count, flags = len(buffers), operation.flags
     code = winapi.WSASend(handle, _at(buffers), count, byref(sent), flags, None, None)
@@ -125,7 +143,7 @@ def _send(sock: IocpSocket, handle: int, operation: Operation) -> int:
     return sent.value
 
 
-def _recv_from(sock: IocpSocket, handle: int, operation: Operation) -> int:
+def _recv_from(sock: PerformingSocket, handle: int, operation: Operation) -> int:
     sock.check_bound()
     buffers, received, flags = wsabufs(operation.views), DWORD(), DWORD(operation.flags)
     name, name_length = (c_ubyte * SOCKADDR_STORAGE_SIZE)(), c_int(SOCKADDR_STORAGE_SIZE)
@@ -145,7 +163,7 @@ def _recv_from(sock: IocpSocket, handle: int, operation: Operation) -> int:
     return received.value
 
 
-def _send_to(sock: IocpSocket, handle: int, operation: Operation) -> int:
+def _send_to(sock: PerformingSocket, handle: int, operation: Operation) -> int:
     buffers, sent = wsabufs(operation.views), DWORD()
     name = addresses.encode(sock.family, operation.address)
     code = winapi.WSASendTo(
@@ -163,7 +181,7 @@ def _send_to(sock: IocpSocket, handle: int, operation: Operation) -> int:
     return sent.value
 
 
-def _accept(sock: IocpSocket, handle: int, operation: Operation) -> int:
+def _accept(sock: PerformingSocket, handle: int, operation: Operation) -> int:
     name, name_length = (c_ubyte * SOCKADDR_STORAGE_SIZE)(), c_int(SOCKADDR_STORAGE_SIZE)
     accepted = winapi.accept(handle, name, byref(name_length))
     _check(accepted == winapi.INVALID_SOCKET, sock, operation)
@@ -173,19 +191,19 @@ def _accept(sock: IocpSocket, handle: int, operation: Operation) -> int:
     return 0
 
 
-def _connect(sock: IocpSocket, handle: int, operation: Operation) -> int:
+def _connect(sock: PerformingSocket, handle: int, operation: Operation) -> int:
     name = addresses.encode(sock.family, operation.address)
     _check(winapi.connect(handle, name, len(name)), sock, operation)
     return 0
 
 
-def _disconnect(sock: IocpSocket, handle: int, operation: Operation) -> int:
+def _disconnect(sock: PerformingSocket, handle: int, operation: Operation) -> int:
     done = extensions().DisconnectEx(handle, None, operation.flags, 0)
     _check(not done, sock, operation)
     return 0
 
 
-def _transmit_file(sock: IocpSocket, handle: int, operation: Operation) -> int:
+def _transmit_file(sock: PerformingSocket, handle: int, operation: Operation) -> int:
     file, around, kept = transmit_parts(operation)
     length = sum(map(len, operation.views))
     if operation.file is not None:
@@ -216,7 +234,7 @@ def _at(array: ctypes.Array[Any]) -> int:
     return ctypes.addressof(array)
 
 
-def _check(failed: object, sock: IocpSocket, operation: Operation) -> None:
+def _check(failed: object, sock: PerformingSocket, operation: Operation) -> None:
     error = winapi.last_error() if failed else 0
     raise_escaped()
     if failed:

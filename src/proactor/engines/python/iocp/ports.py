@@ -111,8 +111,8 @@ class IocpPort:
         """Take up to `limit` packets: GetQueuedCompletionStatusEx."""
         deadline = deadline_after(timeout)
         batch = PacketBatch()
-        handle = self._enter(waiting=1)
         entries = self._borrow_entries(min(limit, _MOST_AT_ONCE))
+        handle = self._enter(waiting=1)
         try:
             self._wait(handle, batch, entries, deadline, alertable)
         except BaseException:
@@ -217,7 +217,7 @@ class IocpPort:
             if self._interrupted:
                 self._take_up(batch)
                 continue
-            entries.words[0] = _NO_PACKET
+            entries.words[0] = _NO_PACKET  # A wait that times out claims that it removed one.
             got = winapi.GetQueuedCompletionStatusEx(
                 handle, entries.array, limit, removed, next_slice(deadline), alertable
             )

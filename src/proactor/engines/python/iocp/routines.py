@@ -35,6 +35,11 @@ def routine_address(operation: Operation) -> int:
     return _address
 
 
+def forget(operation: Operation) -> None:
+    """Take back `routine_address`: the kernel has refused the call of this thread."""
+    _issued_here().discard(operation)
+
+
 class _Issuer:
     """The operations with a routine that one thread has in flight; dies with the thread."""
 

@@ -19,24 +19,23 @@ import struct
 import weakref
 from contextlib import AbstractContextManager
 from ctypes.wintypes import DWORD
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from proactor import errors, statuses
 from proactor.engines.contract import FD_ALL_EVENTS, EngineEvent, EngineMessageQueue, NetworkEvents
-from proactor.engines.python.iocp import perform, start, winapi
+from proactor.engines.python.iocp import perform, routines, start, winapi
 from proactor.engines.python.iocp.finish import observe, take
-from proactor.engines.python.iocp.in_flight import FileObject, OverlappedEx, table
+from proactor.engines.python.iocp.in_flight import AssociatedPort, FileObject, OverlappedEx, table
 from proactor.engines.python.iocp.waits import IocpEvent
 from proactor.engines.python.iocp.window import WindowQueue
 from proactor.overlapped import Operation, OperationKind
 
-if TYPE_CHECKING:
-    from proactor.engines.python.iocp.ports import IocpPort
-
 _RECEIVES: Final = (OperationKind.RECV, OperationKind.RECV_FROM)
 IO_KEY: Final = 1
 """The key of every socket, as the kernel sees it; the user's own stays in the file object."""
-_RESET_ON_CLOSE: Final = struct.pack("HH", 1, 0)
+# SO_LINGER holds two u_short: whether to linger, and for how many seconds.
+_RESET: Final = struct.pack("HH", 1, 0)
+_IN_THE_BACKGROUND: Final = struct.pack("HH", 0, 0)
 
 
 class IocpSocket:
@@ -44,15 +43,19 @@ class IocpSocket:
 
     Args:
         sock: The plain socket, which is closed with this object.
-        facade: The public socket that messages name; only weakly referenced.
+        facade: The public socket that messages name, and its class, which makes accepted ones.
         file: What it shares with its duplicates.
     """
 
-    def __init__(self, sock: socket.socket, facade: Any, file: FileObject) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        facade: tuple[weakref.ref[Any], type[Any]],
+        file: FileObject,
+    ) -> None:
         """Take over `sock`."""
         self.sock = sock
-        self.facade = weakref.ref(facade)
-        self.facade_type: type[Any] = type(facade)
+        self.facade, self.facade_type = facade
         self.file = file
         self.family: int = sock.family
         self.is_closed = False
@@ -73,7 +76,11 @@ class IocpSocket:
 
     def start(self, operation: Operation) -> int | None:
         """Start an overlapped operation; see the contract."""
-        structure = table.enter(operation, self.file, observe)
+        try:
+            structure = table.enter(operation, self.file, observe)
+        except BaseException:
+            operation.abandon()
+            raise
         try:
             if operation.kind is OperationKind.RECV_FROM:
                 self.check_bound()
@@ -133,6 +140,8 @@ class IocpSocket:
         made_acceptor = structure.made_acceptor
         with structure.lock:
             table.leave(operation, is_refused=True)
+        if operation.routine is not None:
+            routines.forget(operation)
         operation.abandon()
         if made_acceptor:
             operation.acceptor.close()
@@ -185,7 +194,7 @@ class IocpSocket:
 
     # -- the handle --
 
-    def associate(self, port: IocpPort, port_handle: int, key: Any) -> None:
+    def associate(self, port: AssociatedPort, port_handle: int, key: Any) -> None:
         """Tie the socket to `port` for life: CreateIoCompletionPort.
 
         Raises:
@@ -225,8 +234,8 @@ class IocpSocket:
         # No call that began before holds the lock now, and none can begin: nobody else has the
         # number. The lock is not held meanwhile, for a lingering close takes its time.
         if reset:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self.sock.close()
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        _close_handle(self.sock.detach())
         port = self.file.port
         if port is not None and port.is_closed:
             port.drain()
@@ -240,7 +249,7 @@ class IocpSocket:
             self.open_handle()
             twin = socket.fromshare(self.sock.share(os.getpid()))
             self.file.open_handles += 1
-        return IocpSocket(twin, self.facade(), self.file)
+        return IocpSocket(twin, (self.facade, self.facade_type), self.file)
 
     def shutdown(self, how: int) -> None:
         """Shut down one or both directions; see the contract."""
@@ -351,6 +360,14 @@ class IocpSocket:
     def __repr__(self) -> str:
         """Return what the user knows it by."""
         return repr(self.facade() or self.sock)
+
+
+def _close_handle(handle: int) -> None:
+    if winapi.closesocket(handle) and winapi.last_error() == statuses.WSAEWOULDBLOCK:
+        # It was told to linger, which Windows refuses to a non-blocking socket; it stays open.
+        linger = _IN_THE_BACKGROUND
+        winapi.setsockopt(handle, socket.SOL_SOCKET, socket.SO_LINGER, linger, len(linger))
+        winapi.closesocket(handle)
 
 
 def _is_pending(operation: Operation) -> bool:

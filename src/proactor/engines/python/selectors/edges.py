@@ -56,11 +56,13 @@ class EdgeWatch:
         mask = 0
         for name in _EDGES:
             mask |= getattr(select, name)
-        if descriptor in self._watched:
+        is_known = descriptor in self._watched
+        # First: an edge is told once, maybe before the call below has returned, to whoever is here.
+        self._watched[descriptor] = watched
+        if is_known:
             epoll.modify(descriptor, mask)
         else:
             epoll.register(descriptor, mask)
-        self._watched[descriptor] = watched
 
     def forget(self, descriptor: int) -> None:
         """Stop watching; a descriptor that is not watched is no error."""
