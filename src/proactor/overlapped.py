@@ -28,6 +28,10 @@ class OperationKind(enum.Enum):
     DISCONNECT = "disconnect"
     TRANSMIT_FILE = "transmit_file"
 
+    # Members are compared by identity, so they may be hashed by it too: Enum hashes the name, in
+    # Python, several times for each message.
+    __hash__ = object.__hash__
+
 
 CompletionRoutine: TypeAlias = "Callable[[OSError | None, int, Overlapped, int], object]"
 """Called as ``routine(error, transferred, overlapped, flags)`` in the thread that issued it.

@@ -29,7 +29,6 @@ from proactor.models.echo import (
     EchoServer,
     failure_reason,
     finish_sending,
-    logger,
 )
 from proactor.models.traffic import Address, Reason
 
@@ -132,10 +131,12 @@ class CompletionPortServer(EchoServer):
         # Ours, until the first receive is started: a worker may have seen it end before that.
         session.outstanding = 1
         self._enter(session)
-        # Attached first: what is started before goes to no port.
-        self._port.attach(sock, session)
-        self._start(session, OverlappedSocket.recv, session.view)
-        self._release(session)
+        try:
+            # Attached first: what is started before goes to no port.
+            self._port.attach(sock, session)
+            self._start(session, OverlappedSocket.recv, session.view)
+        finally:
+            self._release(session)
 
     # -- the workers --
 
@@ -200,5 +201,4 @@ class CompletionPortServer(EchoServer):
         deadline = time.monotonic() + STOP_TIMEOUT
         while self._sessions or len(self._idle_accepts) < ACCEPTS_IN_FLIGHT:
             if not self._answer_the_door(max(0.0, deadline - time.monotonic())):
-                logger.error("%d sessions did not end in time", len(self._sessions))
                 return

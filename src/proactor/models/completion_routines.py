@@ -40,6 +40,7 @@ class _Session(Overlapped):
         self.peer = peer
         self.buffer = bytearray(BUFFER_SIZE)
         self.view = memoryview(self.buffer)
+        self.is_over = False
 
 
 class OverlappedRoutineServer(EchoServer):
@@ -123,54 +124,60 @@ class OverlappedRoutineServer(EchoServer):
         try:
             session.socket.recv(session.buffer, session)
         except OSError as error:
-            self._leave(session, failure_reason(error, session.peer))
+            self._end(session, failure_reason(error, session.peer))
 
     def _received(self, error: OSError | None, count: int, session: Overlapped, flags: int) -> None:
         """Completion routine of a receive: send what came, or see the client off."""
         assert isinstance(session, _Session), "the overlapped that was started is the session"
         if error is not None:
-            self._leave(session, failure_reason(error, session.peer))
+            self._end(session, failure_reason(error, session.peer))
             return
         if count == 0:
             finish_sending(session.socket)
-            self._leave(session, Reason.PEER_CLOSED)
+            self._end(session, Reason.PEER_CLOSED)
             return
         session.routine = self._sent
         try:
             self.traffic.received(session.peer, count)
             session.socket.send(session.view[:count], session)
         except Exception as failure:
-            self._leave(session, failure_reason(failure, session.peer))
+            self._end(session, failure_reason(failure, session.peer))
 
     def _sent(self, error: OSError | None, count: int, session: Overlapped, flags: int) -> None:
         """Completion routine of a send: the session is ready to receive again."""
         assert isinstance(session, _Session), "the overlapped that was started is the session"
         if error is not None:
-            self._leave(session, failure_reason(error, session.peer))
+            self._end(session, failure_reason(error, session.peer))
             return
         try:
             self.traffic.sent(session.peer, count)
         except Exception as failure:
-            self._leave(session, failure_reason(failure, session.peer))
+            self._end(session, failure_reason(failure, session.peer))
             return
         # Not received from at once: a wait also runs the routines that are queued meanwhile, so
         # a few clients that never pause would keep the thread inside one wait for ever.
         if self.is_stopping:
-            self._leave(session, Reason.STOPPED)
+            self._end(session, Reason.STOPPED)
         else:
             self._rested.append(session)
 
     # -- ending --
 
+    def _end(self, session: _Session, reason: Reason) -> None:
+        # An interrupt (Ctrl-C) in the middle of a start may leave a routine of a session behind
+        # that has none in flight by all appearances.
+        if not session.is_over:
+            session.is_over = True
+            self._leave(session, reason)
+
     def _end_all(self) -> None:
         self.listener.close()
-        live = [session for session in self._sessions if isinstance(session, _Session)]
-        for session in live:
+        for session in [one for one in self._sessions if isinstance(one, _Session)]:
             session.socket.close()
-        for session in self._rested:
-            self._leave(session, Reason.STOPPED)
-        # Every other one has an operation in flight, which our close has ended; its routine sees
-        # the session off.
+            # Our close has ended the operation that is in flight, and its routine sees the session
+            # off. Without one (its echo is sent, or an exception came between) nobody else does.
+            if not session.is_in_flight:
+                self._end(session, Reason.STOPPED)
         deadline = time.monotonic() + STOP_TIMEOUT
         while self._sessions and time.monotonic() < deadline:
             sleep_ex(STOP_TIMEOUT)

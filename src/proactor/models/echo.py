@@ -22,7 +22,7 @@ __all__ = ["Address", "EchoServer", "EchoSession", "Reason", "Traffic", "address
 
 logger = logging.getLogger("proactor")
 
-STOP_TIMEOUT = 5.0
+STOP_TIMEOUT = 2.0
 """Seconds that an ending server gives to what it has closed to be indicated."""
 
 
@@ -134,6 +134,7 @@ class EchoServer(ABC):
                 self._run()
         finally:
             self.is_stopping = True
+            self._end_what_is_left()
             self._let_go()
             self._ended.set()
 
@@ -166,6 +167,12 @@ class EchoServer(ABC):
         """Close the server."""
         self.close()
 
+    def _end_what_is_left(self) -> None:
+        # None, unless an interrupt (Ctrl-C) came between an operation and its indication.
+        for session in list(self._sessions):
+            logger.error("%s did not end in time: ended now", address_text(session.peer))
+            self._leave(session, Reason.STOPPED)
+
     def _let_go(self) -> None:
         with self._state_lock:
             if not self._is_closed:
@@ -191,10 +198,10 @@ class EchoServer(ABC):
         Without descriptors (10024) or buffers (10055) the next accept fails as this one did, and
         the connection that waits would keep the thread busy with nothing else.
         """
-        if self.is_stopping or isinstance(error, (ConnectionResetError, ConnectionAbortedError)):
+        if isinstance(error, (ConnectionResetError, ConnectionAbortedError)):
             return
-        logger.warning("accept failed, again in %g s: %s", AcceptPause.SECONDS, error)
-        self._pause.begin()
+        if self._pause.begin() and not self.is_stopping:
+            logger.warning("accept failed, again every %g s: %s", AcceptPause.SECONDS, error)
 
     def _admit(self, sock: OverlappedSocket) -> Address | None:
         """Make a new connection fit to be served; None, and closed, if its client has gone."""
@@ -232,19 +239,27 @@ class AcceptPause:
     """The time after a failed accept in which no other is tried. Of the accepting thread alone."""
 
     SECONDS = 0.05
+    SILENCE = 10.0
+    """Seconds for which a failure like the last one is not worth another line in the log."""
 
     def __init__(self) -> None:
         """Begin without a pause."""
         self._end: float | None = None
+        self._noted = float("-inf")
 
     @property
     def is_on(self) -> bool:
         """True from `begin` until `end_if_due` has said so."""
         return self._end is not None
 
-    def begin(self) -> None:
-        """Begin a pause, or begin it anew."""
-        self._end = time.monotonic() + self.SECONDS
+    def begin(self) -> bool:
+        """Begin a pause, or begin it anew; say whether it is the first for some time."""
+        now = time.monotonic()
+        self._end = now + self.SECONDS
+        is_news = now - self._noted >= self.SILENCE
+        if is_news:
+            self._noted = now
+        return is_news
 
     def end_if_due(self) -> bool:
         """End the pause if its time has passed; True if it did so now."""

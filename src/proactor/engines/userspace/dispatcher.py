@@ -281,7 +281,9 @@ class Dispatcher:
     def end(self) -> None:
         """The program ends: let the backup thread end first, so that it holds no lock then."""
         thread = self._backup_thread
-        if self.dead or thread is None or not self.lock.acquire(timeout=_PATIENCE):
+        if self.dead or thread is None or not thread.is_alive():
+            return
+        if not self.lock.acquire(timeout=_PATIENCE):
             return
         try:
             self._ended = True
