@@ -3,6 +3,9 @@
 An event is recorded once and not again until its *re-enabling* call: receiving for FD_READ,
 accepting for FD_ACCEPT, a send that would block for FD_WRITE. FD_CONNECT and FD_CLOSE come once.
 After the re-enabling call it is reported again at once if it is still true.
+
+On a system that tells no edges of readiness (macOS, the BSDs) three things come late or not at all:
+more data before the re-enabling call, a close behind unread data, and out-of-band data.
 """
 
 from __future__ import annotations

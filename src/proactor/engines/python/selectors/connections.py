@@ -89,6 +89,7 @@ def attempt_connect(owner: SocketState, operation: Operation) -> bool:
             number = owner.sock.connect_ex(operation.address)
         if number in (errno.EINPROGRESS, errno.EWOULDBLOCK):
             owner.connecting = True
+            owner.rearm_for_notices()
             return False
         owner.note_connected(number)
     elif owner.connecting and not owner.refresh_connecting():

@@ -191,6 +191,12 @@ class Notices:
         if self.are_selected:
             self._re_enable(FD_ALL_EVENTS)
 
+    def connect_ended(self) -> None:
+        """The connect has ended in the call that began it, which does not say so: report it."""
+        if self.are_selected:
+            self._look()
+            self._watch()
+
     def reading_again(self) -> None:
         """A receive is made: FD_READ and FD_OOB are reported again when they are true."""
         self._re_enable(FD_READ | FD_OOB)

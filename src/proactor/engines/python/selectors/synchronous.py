@@ -60,6 +60,8 @@ def _outcome(owner: OperationQueues, operation: Operation) -> int:
 
 def _without_waiting(owner: OperationQueues, operation: Operation) -> int:
     """Answer for a non-blocking socket: a send is never short, anything else would block."""
+    if operation.kind is OperationKind.CONNECT:
+        owner.notices.connect_ended()
     if operation.kind is OperationKind.SEND:
         if operation.transferred:
             return _take_the_rest(owner, operation)
