@@ -5,7 +5,8 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-all test-windows stress check format lint types layers cover clean
+.PHONY: help serve test test-all test-windows stress bench
+.PHONY: check format lint types layers cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +30,10 @@ stress: ## run the stress tests: seconds of load against every model
 	@tools/venv.sh .venv test
 	@$(BIN)/python -m pytest -q -m stress --timeout 300 -o faulthandler_timeout=290 $(ARGS)
 
+bench: ## measure our servers beside asyncio, uvloop and C: about 11 minutes
+	@tools/venv.sh .venv bench
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 check: ## format, lint, types, layers, and the tests with coverage
 	@tools/check.sh format lint types layers cover
 
@@ -50,4 +55,5 @@ cover: ## run the tests and show what they do not reach
 
 clean: ## remove what the other targets made
 	@rm -rf .venv .venvs .wine build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache
-	@rm -rf .pytest_cache .hypothesis && find src tests tools -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf .pytest_cache .hypothesis benchmarks/.build
+	@find src tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
