@@ -37,6 +37,10 @@ bench: ## measure our servers beside asyncio, uvloop and C: about 11 minutes
 check: ## format, lint, types, layers, and the tests with coverage
 	@tools/check.sh format lint types layers cover
 
+.PHONY: sanitize
+sanitize: ## compile the C core and run its unit tests, also under ASan, UBSan and TSan
+	@tools/sanitize.sh $(ARGS)
+
 format: ## put the code in the one format
 	@tools/venv.sh .venv dev
 	@$(BIN)/ruff check -q --select I --fix . && $(BIN)/ruff format .
@@ -54,6 +58,7 @@ cover: ## run the tests and show what they do not reach
 	@tools/check.sh cover
 
 clean: ## remove what the other targets made
+	@rm -f src/proactor/engines/native/_core.*.so src/proactor/engines/native/not_built.*.txt
 	@rm -rf .venv .venvs .wine build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache
 	@rm -rf .pytest_cache .hypothesis benchmarks/.build
 	@find src tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +

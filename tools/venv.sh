@@ -3,8 +3,9 @@
 #
 #   tools/venv.sh FOLDER EXTRA [PYTHON VERSION]
 #
-# Costs nothing when the environment is there already: pip runs again only after a change of
-# pyproject.toml, a copy of which is the stamp. (File times would not do: a clone resets them.)
+# Costs nothing when the environment is there already: pip runs again only after a change of what it
+# reads (the settings, and the sources of the native part), a copy of which is the stamp. (File times
+# would not do: a clone resets them.)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$1 extra=$2 version=${3:-}
@@ -32,11 +33,16 @@ case $extra in
     test) enough="test dev" ;;
     *) enough=$extra ;;
 esac
+native=src/proactor/engines/native
+stamp() {
+    cat pyproject.toml setup.py $native/_core.pyx $native/core/*
+    echo "PROACTOR_PURE=${PROACTOR_PURE:-}"
+}
 for installed in $enough; do
-    if cmp -s pyproject.toml "$folder/.installed-$installed"; then exit 0; fi
+    if stamp | cmp -s - "$folder/.installed-$installed"; then exit 0; fi
 done
 echo "Installing proactor[$extra] into $folder ..." >&2
 # -qq still prints errors. Warnings about newer versions of pip are of no use to anyone here.
 "$folder/bin/python" -m pip install -qq --disable-pip-version-check --no-input \
     -e ".[$extra]" </dev/null
-cp pyproject.toml "$folder/.installed-$extra"
+stamp >"$folder/.installed-$extra"

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import proactor
 from proactor.cli import exits
-from proactor.cli.engine import show_engine
+from proactor.cli.engine import show_engine, show_seccomp
 from proactor.cli.exits import CommandError, Misused
 from proactor.cli.measure import measure_models
 from proactor.cli.measure_rows import Load
@@ -157,8 +157,15 @@ def models(
 @app.command()
 def engine(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seccomp: Annotated[
+        bool,
+        typer.Option("--seccomp", help="Print what a container must allow for io_uring, as JSON."),
+    ] = False,
 ) -> None:
     """Say which engine runs here and why, what it uses, and why others do not."""
+    if seccomp:
+        show_seccomp()
+        return
     _choose_engine(os.environ.get(choose.VARIABLE, "auto"))
     show_engine(choose.current().describe(), as_json=as_json)
 

@@ -7,17 +7,38 @@ import json
 import sys
 
 from proactor.engines.contract import EngineDescription
+from proactor.engines.native import seccomp
+from proactor.engines.native.probe import NativeProfile, native_profile
 
 
 def show_engine(description: EngineDescription, *, as_json: bool) -> None:
-    """Print `description` for a person, or as JSON with the same four fields."""
+    """Print `description` and what the native part finds, for a person or as JSON."""
+    native = native_profile()
     if as_json:
-        json.dump(dataclasses.asdict(description), sys.stdout, indent=2)
+        answer = dataclasses.asdict(description)
+        answer["native"] = {"runs": False, **dataclasses.asdict(native)}
+        json.dump(answer, sys.stdout, indent=2)
         print()
         return
     print(f"{description.name}: {description.reason}")
     _print_pairs("What it uses", description.features)
     _print_pairs("What else there is, and why not", description.refused)
+    _print_native(native, description.name)
+
+
+def show_seccomp() -> None:
+    """Print what a container must allow: JSON to stdout, how to use it to stderr."""
+    json.dump(seccomp.fragment(), sys.stdout, indent=2)
+    print()
+    print(seccomp.HOW_TO_USE, file=sys.stderr)
+
+
+def _print_native(native: NativeProfile, running: str) -> None:
+    print(f"\nNative: the native engine is not in this version; {running} runs")
+    if native.kernel:
+        print(f"  The io_uring profile of kernel {native.kernel} is {native.profile}.")
+    _print_pairs("What it could use", native.features)
+    _print_pairs("What it could not, and why", native.refused)
 
 
 def _print_pairs(title: str, pairs: dict[str, str]) -> None:
