@@ -42,14 +42,19 @@ class Report:
     def lines(self, *, markdown: bool) -> Iterator[str]:
         """Return the report line by line."""
         settings = self.settings
+        if markdown:
+            yield "# Benchmarks"
+            yield ""
         yield f"{'; '.join(self.machine.values())}."
         yield (
             f"{settings['rounds']} round{'s' * (settings['rounds'] > 1)} of "
             f"{settings['seconds']:g} s after "
             f"{settings['warmup']:g} s of warm-up; {settings['pinning']}."
         )
+        if settings.get("note"):
+            yield settings["note"]
         for name, reason in self.missing.items():
-            yield f"{'- ' if markdown else ''}Left out: {name}, {reason}."
+            yield f"Left out: {name}, {reason}."
         for table in self.tables:
             yield ""
             yield f"{'## ' if markdown else ''}{table.workload.name}: {table.workload.words}"

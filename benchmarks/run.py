@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "--warmup", type=_between(float, 0.0, 60), default=0.5, help="uncounted; 0.5 s if not given"
     )
     add("--connections", type=_between(int, 1, 20_000), help="instead of those of the workload")
+    add("--note", help="what a reader must know about this run, such as what else was running")
     for kind in ("json", "markdown"):
         text = f"write the results as {kind}: to FILE, or to standard output"
         add(f"--{kind}", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=text)
@@ -103,6 +104,7 @@ def _run(options: argparse.Namespace) -> Report:
             "rounds": options.rounds,
             "seconds": options.seconds,
             "warmup": options.warmup,
+            "note": options.note,
             "pinning": "server and load on a CPU each" if clocking.cpus else "nothing is pinned",
         },
         field.missing,
