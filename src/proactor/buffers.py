@@ -8,7 +8,7 @@ resized meanwhile raises `BufferError`, and one whose last name is dropped stays
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from proactor import errors, statuses
 
@@ -26,10 +26,11 @@ def readable_views(buffers: Buffers) -> list[memoryview]:
         InvalidParameter: There is no buffer (10022).
         TypeError: An item is no contiguous buffer.
     """
-    items = buffers if isinstance(buffers, (list, tuple)) else (buffers,)
-    if not items:
+    if not isinstance(buffers, (list, tuple)):
+        return [_bytes_of(cast("Buffer", buffers))]
+    if not buffers:
         raise errors.refused(statuses.WSAEINVAL, "no buffer given: give one, which may be empty")
-    return [_bytes_of(item) for item in items]
+    return [_bytes_of(item) for item in buffers]
 
 
 def writable_views(buffers: Buffers) -> list[memoryview]:

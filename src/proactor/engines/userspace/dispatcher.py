@@ -85,6 +85,7 @@ class Dispatcher:
         self._backup_thread: threading.Thread | None = None
         self._backup_sleeps = False
         self._ended = False
+        self.visits = 0
         self.handovers = 0
         self.backup_polls = 0
 
@@ -311,8 +312,11 @@ class Dispatcher:
                 self._backup_sleeps = False
 
     def _stand_in(self, backup: ThreadRecord, starved: bool) -> bool:
-        """Poll until somebody else wants to; say whether packets wait for a thread."""
+        """Poll while nobody else comes to the package; say whether packets wait for a thread."""
+        visits = self.visits
         while self._poller is None and self._reactor.is_armed() and not self._ended:
+            if self.visits != visits:
+                break  # Whoever comes, be it to a queue that is not empty, will poll soon.
             self.backup_polls += 1
             self._poll(backup, TICK if starved else None)
             starved = self._release_stalled()

@@ -114,6 +114,7 @@ def wait_for_objects(
     if timeout == 0:
         dispatcher.pump()
     with dispatcher.lock:
+        dispatcher.visits += 1
         if not (objects and wait.try_satisfy()) and not (alertable and record.apcs):
             _sleep_until(dispatcher, wait, deadline, alertable)
     if wait.index is not None:

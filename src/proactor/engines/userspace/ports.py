@@ -116,6 +116,7 @@ class UserspacePort:
         return batch
 
     def _enter(self, record: ThreadRecord) -> None:
+        self._dispatcher.visits += 1
         if record.slot is self:
             # The caller takes the next packet itself before an older waiter gets the slot.
             del self._runners[record]

@@ -29,7 +29,7 @@ TURN_BYTES = 1 << 20
 
 _IOV_MAX = 64
 
-_QUIET = getattr(socket, "MSG_NOSIGNAL", 0)
+_QUIET = int(getattr(socket, "MSG_NOSIGNAL", 0))  # An int: joining enum flags is slow.
 """No SIGPIPE, also in a program that gave it back its default."""
 
 

@@ -14,6 +14,7 @@ if sys.platform == "win32":
 
 import socket
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -72,24 +73,27 @@ class OperationQueues(SocketState):
         kind = operation.kind
         operation.home = self
         operation.attempt = _ATTEMPTS[kind]
-        if kind is OperationKind.RECV:
-            if self.datagram:
-                operation.attempt = ATTEMPTS[OperationKind.RECV_FROM]
-            if self.notices.are_selected:
-                self.notices.reading_again()
-        elif kind is OperationKind.ACCEPT:
-            if operation.acceptor is not None:
-                operation.acceptor.engine_socket.reserved_for = (self, operation)
-            if self.notices.are_selected:
-                self.notices.accepting_again()
-        elif kind is OperationKind.TRANSMIT_FILE:
-            prepare_transmission(operation)
-        elif kind is OperationKind.DISCONNECT:
-            self.send_shut = True
-        elif kind is OperationKind.CONNECT:
-            self.notices.connecting()
-        elif kind is OperationKind.RECV_FROM and self.notices.are_selected:
+        also = _PREPARATIONS.get(kind)
+        if also is not None:
+            also(self, operation)
+
+    def _prepare_receive(self, operation: Operation) -> None:
+        if self.datagram:
+            operation.attempt = ATTEMPTS[OperationKind.RECV_FROM]
+        if self.notices.are_selected:
             self.notices.reading_again()
+
+    def _prepare_accept(self, operation: Operation) -> None:
+        if operation.acceptor is not None:
+            operation.acceptor.engine_socket.reserved_for = (self, operation)
+        if self.notices.are_selected:
+            self.notices.accepting_again()
+
+    def _prepare_connect(self, operation: Operation) -> None:
+        self.notices.connecting()
+
+    def _prepare_disconnect(self, operation: Operation) -> None:
+        self.send_shut = True
 
     def attempt(self, operation: Operation) -> bool | None:
         """Attempt `operation`, which is at the head of its queue; see `attempts`."""
@@ -238,3 +242,14 @@ class OperationQueues(SocketState):
     def _close_descriptor(self) -> None:
         self.disarm()
         self.sock.close()
+
+
+# What a kind needs besides its attempt; a send needs nothing.
+_PREPARATIONS: dict[OperationKind, Callable[[OperationQueues, Operation], None]] = {
+    OperationKind.RECV: OperationQueues._prepare_receive,
+    OperationKind.RECV_FROM: OperationQueues._prepare_receive,
+    OperationKind.ACCEPT: OperationQueues._prepare_accept,
+    OperationKind.CONNECT: OperationQueues._prepare_connect,
+    OperationKind.DISCONNECT: OperationQueues._prepare_disconnect,
+    OperationKind.TRANSMIT_FILE: lambda _, operation: prepare_transmission(operation),
+}
