@@ -318,6 +318,28 @@ def test_a_client_that_resets_in_the_backlog_does_not_disturb_the_listener(
     assert port.get(0.0) is None
 
 
+def test_a_client_that_resets_fails_no_other_accept(
+    port: CompletionPort, listener: OverlappedSocket, opened: Opened
+) -> None:
+    # Method: as above, with two accepts in flight: the dead client may end one of them at most.
+    port.attach(listener)
+    accepts = [Overlapped(), Overlapped()]
+    for overlapped in accepts:
+        listener.accept(overlapped, first_data=bytearray(8))
+    reset(plain_client(listener.getsockname()))
+
+    with plain_client(listener.getsockname()) as client:
+        client.sendall(b"alive")
+        packets = [take(port)]
+        if packets[0].transferred != 5:
+            packets.append(take(port))
+        for packet in packets:
+            if packet.overlapped.accepted is not None:
+                opened(packet.overlapped.accepted)
+
+    assert (packets[-1].error, packets[-1].transferred) == (None, 5)
+
+
 def test_cancelling_an_accept_leaves_the_listener_usable(
     port: CompletionPort, listener: OverlappedSocket, opened: Opened
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 import pytest
@@ -132,6 +133,39 @@ def test_G04_a_closed_remote_port_fails_the_pending_recv_with_1234(
     assert numbers(take(port)) == (1234, 10054)
     connected.recv(buffer, Overlapped())  # No failure of the socket: the next one may be posted.
     assert no_packet(port)
+
+
+@pytest.mark.windows_differs("nothing tells of a closed UDP port")
+@pytest.mark.parametrize("how", ["send_to", "send"])
+def test_a_second_datagram_to_a_closed_port_leaves_the_news_to_the_receive(
+    port: CompletionPort, connected: OverlappedSocket, how: str
+) -> None:
+    # Goal: the kernel tells the refusal of the first datagram to the next call, which is a send
+    # here; Windows tells receives only. The send succeeds, and the news is not lost.
+    port.attach(connected)
+    away = connected.getpeername()
+    for _ in range(2):
+        sent = connected.send_to(b"you?", away) if how == "send_to" else connected.send(b"you?")
+        assert sent == 4
+
+    with contextlib.suppress(ConnectionResetError):  # Told at once, or to one that waits.
+        connected.recv(bytearray(8), Overlapped())
+        assert numbers(take(port)) == (1234, 10054)
+    assert no_packet(port)
+
+
+@pytest.mark.windows_differs("nothing tells of a closed UDP port")
+def test_a_receive_that_waits_hears_of_a_refusal_that_a_send_has_met(
+    port: CompletionPort, connected: OverlappedSocket
+) -> None:
+    # Method: no thread polls between the sends, so that the second meets the first one's answer.
+    port.attach(connected)
+    connected.recv(bytearray(8), Overlapped())
+
+    connected.send(b"you?")
+    connected.send(b"you?")
+
+    assert numbers(take(port)) == (1234, 10054)
 
 
 def test_G05_the_address_of_the_sender_is_there_at_completion(

@@ -68,6 +68,9 @@ def attempt_recv(owner: SocketState, operation: Operation) -> bool:
 
 def attempt_recv_from(owner: SocketState, operation: Operation) -> bool:
     """Receive one datagram; one that is too long fills the buffers and is a warning."""
+    if owner.unreachable:
+        owner.unreachable = False
+        return finish(operation, statuses.STATUS_PORT_UNREACHABLE)
     try:
         count, _, flags, operation.peer = owner.sock.recvmsg_into(operation.views[:_IOV_MAX])
     except (BlockingIOError, InterruptedError):
@@ -139,8 +142,10 @@ def attempt_send_to(owner: SocketState, operation: Operation) -> bool:
         except (BlockingIOError, InterruptedError):
             return False
         except ConnectionRefusedError:
-            # It belongs to an earlier datagram; Windows reports it to a receive. Try once more.
-            continue
+            # It belongs to an earlier datagram, and Windows reports it to a receive. Try once more.
+            _drain_error_queue(owner.sock)
+            owner.unreachable = True
+            owner.serve_reads()
         except OSError as error:
             return fail(operation, error)
     return finish(operation, statuses.STATUS_SUCCESS, sum(v.nbytes for v in operation.views))

@@ -39,6 +39,11 @@ _ATTEMPTS: dict[OperationKind, Any] = ATTEMPTS | {
     OperationKind.DISCONNECT: connections.attempt_disconnect,
 }
 
+_DATAGRAM_ATTEMPTS: dict[OperationKind, Any] = _ATTEMPTS | {
+    OperationKind.RECV: ATTEMPTS[OperationKind.RECV_FROM],
+    OperationKind.SEND: ATTEMPTS[OperationKind.SEND_TO],
+}
+
 
 class OperationQueues(SocketState):
     """A socket with its operations; everything is guarded by `lock`."""
@@ -55,6 +60,7 @@ class OperationQueues(SocketState):
         super().__init__(dispatcher, sock, facade)
         self.notices = Notices(self, edges)
         self._reactor = reactor
+        self._attempts = _DATAGRAM_ATTEMPTS if self.datagram else _ATTEMPTS
         self._armed = 0
         self._skip_on_success = False
 
@@ -72,14 +78,12 @@ class OperationQueues(SocketState):
         """Fill in how `operation` is attempted here, and note what the call re-enables."""
         kind = operation.kind
         operation.home = self
-        operation.attempt = _ATTEMPTS[kind]
+        operation.attempt = self._attempts[kind]
         also = _PREPARATIONS.get(kind)
         if also is not None:
             also(self, operation)
 
     def _prepare_receive(self, operation: Operation) -> None:
-        if self.datagram:
-            operation.attempt = ATTEMPTS[OperationKind.RECV_FROM]
         if self.notices.are_selected:
             self.notices.reading_again()
 
@@ -99,8 +103,15 @@ class OperationQueues(SocketState):
         """Attempt `operation`, which is at the head of its queue; see `attempts`."""
         done: bool | None = operation.attempt(self, operation)
         if operation.status == statuses.STATUS_CONNECTION_RESET and not self.datagram:
-            self.reset = True
+            self._note_whose_reset(operation)
         return done
+
+    def _note_whose_reset(self, operation: Operation) -> None:
+        if operation.kind is OperationKind.ACCEPT and operation.home is self:
+            # First data that a client asked to be accepted with: it is gone, the listener is not.
+            operation.acceptor.engine_socket.reset = True
+        else:
+            self.reset = True
 
     def queue_read(self, operation: Operation) -> None:
         """See `SocketState.queue_read`."""
@@ -192,6 +203,10 @@ class OperationQueues(SocketState):
                 self.complete(operation)
             if self.reset:
                 self.fail_outstanding()
+
+    def serve_reads(self) -> None:
+        """See `SocketState.serve_reads`."""
+        self._run(self.reads)
 
     def fail_outstanding(self) -> None:
         """The peer has reset, which is known by a flag: every operation that waits fails too."""

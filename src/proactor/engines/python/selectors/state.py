@@ -35,6 +35,7 @@ class SocketState:
         receive_shut, send_shut: This side was shut down.
         connect_errno: How the last connect failed; sticky, 0 if it did not.
         renewed: Made fit for another connection: a connect needs no bind, as on Windows.
+        unreachable: A datagram met a closed port, and no receive has told so yet.
         reserved_for: The listener and the accept that will make this socket its connection.
         awaiting: Accepts of this listener that wait for first data, with the connection of each.
     """
@@ -54,6 +55,7 @@ class SocketState:
         self.closed = False
         self.blocking = True
         self.renewed = False
+        self.unreachable = False
         self.reserved_for: tuple[SocketState, Operation] | None = None
         self.awaiting: dict[Operation, SocketState] = {}
         self._begin_connection(connected=_has_peer(sock))
@@ -125,6 +127,10 @@ class SocketState:
 
     def queue_read(self, operation: Operation) -> None:
         """Let `operation` wait for something to read."""
+        raise NotImplementedError
+
+    def serve_reads(self) -> None:
+        """Go on with the receives that wait: there is news that the selector does not tell."""
         raise NotImplementedError
 
     def note_reset(self) -> None:
