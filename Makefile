@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-all test-windows stress bench
+.PHONY: help serve test test-all test-engines test-windows stress bench
 .PHONY: check format lint types layers cover clean
 
 help: ## list the targets
@@ -29,6 +29,9 @@ test-windows: ## run the conformance tests on Windows CPython, under Wine
 stress: ## run the stress tests: seconds of load against every model
 	@tools/venv.sh .venv test
 	@$(BIN)/python -m pytest -q -m stress --timeout 300 -o faulthandler_timeout=290 $(ARGS)
+
+test-engines: ## run the suites on every other engine this machine has (ARGS=--all: on all)
+	@tools/test_engines.sh $(ARGS)
 
 bench: ## measure our servers beside asyncio, uvloop and C: about 11 minutes
 	@tools/venv.sh .venv bench

@@ -22,6 +22,9 @@ PACKAGE = "proactor.engines.native"
 SOURCE = Path("src", *PACKAGE.split("."))
 ARCHITECTURES = ("x86_64", "aarch64")
 
+RING = ("probe", "ring", "sys")
+"""The C files of `_core`, which is about io_uring; the other ones are the engine's."""
+
 
 def why_not(environment: Mapping[str, str], system: str, machine: str, python: str) -> str | None:
     """Say why the native part is not to be built; None where it is."""
@@ -45,7 +48,8 @@ def write_down(folder: Path, reason: str | None) -> None:
     note = folder / f"not_built.{tag}.txt"
     note.unlink(missing_ok=True)
     if reason is not None:
-        (folder / f"_core.{tag}.so").unlink(missing_ok=True)
+        for name in ("_core", "_engine"):
+            (folder / f"{name}.{tag}.so").unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         note.write_text(f"{reason}\n", encoding="utf-8")
 
@@ -101,16 +105,24 @@ def _below(folder: str) -> Path:
     return Path(folder, *PACKAGE.split("."))
 
 
-if __name__ == "__main__":
-    native = Extension(
-        f"{PACKAGE}._core",
-        sources=[str(SOURCE / "_core.pyx"), *map(str, sorted(SOURCE.glob("core/*.c")))],
-        depends=[*map(str, sorted(SOURCE.glob("core/*.h")))],
+def extension(name: str, sources: list[Path]) -> Extension:
+    """Return the extension of the Cython file `name` and of C files."""
+    return Extension(
+        f"{PACKAGE}.{name}",
+        sources=[str(SOURCE / f"{name}.pyx"), *map(str, sources)],
+        depends=sorted(map(str, [*SOURCE.glob("core/**/*.h"), *SOURCE.glob("face/*.pxi")])),
         include_dirs=[str(SOURCE)],
-        extra_compile_args=["-std=gnu11", "-fvisibility=hidden"],
+        extra_compile_args=["-std=gnu11", "-fvisibility=hidden", "-pthread"],
+        extra_link_args=["-pthread"],
         optional=True,
     )
+
+
+if __name__ == "__main__":
+    sources = sorted(SOURCE.glob("core/*.c"))
+    core = extension("_core", [path for path in sources if path.stem in RING])
+    engine = extension("_engine", [path for path in sources if path.stem not in RING])
     setup(
-        ext_modules=[] if REASON else [native],
+        ext_modules=[] if REASON else [core, engine],
         cmdclass={"build_ext": BuildNative, "build_py": BuildModules},
     )

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Compile the C core with its unit tests (tests/native/core) and run them: as they are, under the
-# address and undefined-behaviour sanitizers, and under the thread sanitizer.
+# Compile the C core with its unit tests and run them: as they are, under the address and
+# undefined-behaviour sanitizers, and under the thread sanitizer. tests/native/core asks the kernel's
+# side (rings, probe), tests/native/reactor the engine's (queues, reactor, ports).
 #
-#   tools/sanitize.sh [NAME ...]       only tests/native/core/test_NAME.c; CC=... chooses a compiler
+#   tools/sanitize.sh [NAME ...]       only test_NAME.c of either; CC=... chooses a compiler
 #
 # What this machine has not is left out with one loud line; a test that fails always fails.
 set -uo pipefail
@@ -19,7 +20,8 @@ if ! command -v "$cc" >/dev/null; then left_out "no C compiler ($cc) on this mac
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-names=${*:-$(cd $tests && echo test_*.c)}
+reactor_tests=tests/native/reactor
+names=${*:-$(cd $tests && echo test_*.c) $(cd $reactor_tests && echo test_*.c)}
 # The calls that reach the kernel go through the harness, which can make it refuse.
 wraps=$(grep -oE '\b__wrap_\w+' $tests/harness.c | sort -u | sed 's/__wrap_/-Wl,--wrap=/')
 # The thread sanitizer of older compilers cannot live with much randomness of addresses.
@@ -30,9 +32,11 @@ passed=0 failed=0 skipped=0
 
 count() {
     local words
-    words=$(grep -E '^test_\w+\.c: [0-9]+ passed' "$1") || return
-    read -r _ p _ f _ s _ <<<"$words"
-    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    words=$(grep -E '^(test_\w+\.c: )?[0-9]+ passed' "$1" | tail -1) || return
+    [ -n "$words" ] || return
+    words=${words#*: }
+    read -r p _ f _ s _ <<<"$words"
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + ${s:-0}))
 }
 
 # run_under TITLE FLAGS...: everything again, compiled with FLAGS.
@@ -47,20 +51,27 @@ run_under() {
         return
     fi
     local flags=(-std=gnu11 -O2 -g -Wall -Wextra -Werror -I"$core" "$@")
-    local objects=()
+    local objects=() harness=("$folder/harness.c.o")
     for source in "$core"/*.c "$tests/harness.c"; do
         file=$folder/$(basename "$source").o
         "$cc" "${flags[@]}" -c "$source" -o "$file" || { failed=$((failed + 1)); return; }
-        objects+=("$file")
+        if [ "$source" != "$tests/harness.c" ]; then objects+=("$file"); fi
     done
     for name in $names; do
         name=${name#test_} name=${name%.c} program=$folder/test_$name
-        # shellcheck disable=SC2086
-        if ! "$cc" "${flags[@]}" "$tests/test_$name.c" "${objects[@]}" $wraps -pthread -o "$program"
+        local source_of=$tests/test_$name.c with=("${objects[@]}" "${harness[@]}")
+        # The engine's tests bring a harness of their own, and the kernel as it is.
+        if [ ! -e "$source_of" ]; then
+            source_of=$reactor_tests/test_$name.c with=("${objects[@]}")
+        fi
+        # shellcheck disable=SC2046
+        if ! "$cc" "${flags[@]}" "$source_of" "${with[@]}" \
+            $([ "$source_of" = "$tests/test_$name.c" ] && echo "$wraps") -pthread -o "$program"
         then
             failed=$((failed + 1))
             continue
         fi
+        if [ ! -e "$tests/test_$name.c" ]; then echo "-- test_$name.c"; fi
         $fixed timeout 120 "$program" >"$folder/output" 2>&1
         local status=$?
         cat "$folder/output"

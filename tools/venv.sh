@@ -35,7 +35,7 @@ case $extra in
 esac
 native=src/proactor/engines/native
 stamp() {
-    cat pyproject.toml setup.py $native/_core.pyx $native/core/*
+    cat pyproject.toml setup.py $native/*.pyx $native/face/* $native/core/*.[ch] $native/core/*/*
     echo "PROACTOR_PURE=${PROACTOR_PURE:-}"
 }
 for installed in $enough; do

@@ -68,6 +68,24 @@ class Overlapped:
     engine's, and another start raises `OverlappedBusy`.
     """
 
+    # With `__dict__` a subclass, or a user, may add attributes; these are found faster.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_operation",
+        "_status",
+        "accepted",
+        "address",
+        "event",
+        "flags",
+        "kind",
+        "owner",
+        "routine",
+        "socket",
+        "suppress_packet",
+        "transferred",
+    )
+
     def __init__(
         self,
         owner: Any = None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import warnings
+from collections.abc import Callable
 from typing import Any, BinaryIO, TypeAlias, overload
 
 from proactor import errors, statuses
@@ -74,6 +75,13 @@ class OverlappedSocket:
         self.engine_socket: EngineSocket = choose.current().open_socket(
             sock, self, overlapped=overlapped
         )
+        self._quick = self._find_quick()
+
+    def _find_quick(self) -> Callable[..., Any] | None:
+        # An engine may have a short way for receives and sends that need no `Operation`. It is
+        # gone once this handle is closed, so that the long way refuses.
+        quick: Callable[..., Any] | None = getattr(self.engine_socket, "quick", None)
+        return quick
 
     # -- overlapped operations --
 
@@ -95,6 +103,11 @@ class OverlappedSocket:
                 receive shut down (10058).
             WouldBlock: Synchronous on a non-blocking socket with nothing there.
         """
+        quick = self._quick
+        if quick is not None and overlapped is not None:
+            count: int | None = quick(self, False, buffers, overlapped, flags)
+            if count is not NotImplemented:
+                return count
         return self._run(Operation(OperationKind.RECV, overlapped, writable_views(buffers), flags))
 
     @overload
@@ -113,6 +126,11 @@ class OverlappedSocket:
             ProactorError: Not connected (10057), reset before (10054), shut down (10058).
             WouldBlock: Synchronous on a non-blocking socket that takes nothing now.
         """
+        quick = self._quick
+        if quick is not None and overlapped is not None:
+            count: int | None = quick(self, True, buffers, overlapped, flags)
+            if count is not NotImplemented:
+                return count
         return self._run(Operation(OperationKind.SEND, overlapped, readable_views(buffers), flags))
 
     @overload
@@ -308,12 +326,14 @@ class OverlappedSocket:
         """
         if not self._closed:
             self._closed = True
+            self._quick = None
             self.engine_socket.close()
 
     def abort(self) -> None:
         """Close with a reset: what is queued is lost, the peer sees 10054 (linger on, 0)."""
         if not self._closed:
             self._closed = True
+            self._quick = None
             self.engine_socket.close(reset=True)
 
     def shutdown(self, how: int) -> None:
@@ -403,6 +423,7 @@ class OverlappedSocket:
         twin._closed = False
         twin.engine_socket = self.engine_socket.duplicate()
         twin._socket = twin.engine_socket.sock
+        twin._quick = twin._find_quick()
         return twin
 
     def fileno(self) -> int:

@@ -299,6 +299,7 @@ def test_a_batch_occupies_one_slot(strict_port: CompletionPort) -> None:
 
 
 @pytest.mark.engine("selectors")
+@pytest.mark.engine("epoll")
 def test_a_worker_that_sleeps_does_not_stop_the_others(engine: str, in_thread: InThread) -> None:
     # Goal: the engine cannot see a foreign call block, so a worker that has not come back for
     # stall_timeout counts as blocked while packets wait.
@@ -327,6 +328,7 @@ def test_a_worker_that_sleeps_does_not_stop_the_others(engine: str, in_thread: I
 
 
 @pytest.mark.engine("selectors")
+@pytest.mark.engine("epoll")
 def test_a_waiter_that_came_before_the_stall_is_released_by_it(
     engine: str, in_thread: InThread
 ) -> None:
@@ -354,6 +356,7 @@ def test_a_waiter_that_came_before_the_stall_is_released_by_it(
 
 
 @pytest.mark.engine("selectors")
+@pytest.mark.engine("epoll")
 def test_a_stall_frees_no_slot_without_a_time_out(
     strict_port: CompletionPort, spinner: Spinner, in_thread: InThread
 ) -> None:

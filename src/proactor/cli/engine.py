@@ -16,14 +16,14 @@ def show_engine(description: EngineDescription, *, as_json: bool) -> None:
     native = native_profile()
     if as_json:
         answer = dataclasses.asdict(description)
-        answer["native"] = {"runs": False, **dataclasses.asdict(native)}
+        answer["native"] = dataclasses.asdict(native)
         json.dump(answer, sys.stdout, indent=2)
         print()
         return
     print(f"{description.name}: {description.reason}")
     _print_pairs("What it uses", description.features)
     _print_pairs("What else there is, and why not", description.refused)
-    _print_native(native, description.name)
+    _print_native(native)
 
 
 def show_seccomp() -> None:
@@ -33,8 +33,10 @@ def show_seccomp() -> None:
     print(seccomp.HOW_TO_USE, file=sys.stderr)
 
 
-def _print_native(native: NativeProfile, running: str) -> None:
-    print(f"\nNative: the native engine is not in this version; {running} runs")
+def _print_native(native: NativeProfile) -> None:
+    print(
+        "\nNative: the engine epoll; below, the ground of one on io_uring, still to come"
+    )
     if native.kernel:
         print(f"  The io_uring profile of kernel {native.kernel} is {native.profile}.")
     _print_pairs("What it could use", native.features)

@@ -33,10 +33,26 @@ def _open_iocp(reason: str, refused: dict[str, str]) -> Engine:
     return IocpEngine(reason, refused)
 
 
+def _open_epoll(reason: str, refused: dict[str, str]) -> Engine:
+    if sys.platform != "linux":
+        raise EngineUnavailable("epoll is the native engine for Linux, and this is not Linux")
+    try:
+        from proactor.engines.native.engine import NativeEngine
+    except ImportError as error:
+        raise EngineUnavailable(
+            f"the native part is not there ({error}): install proactor where there is a C compiler"
+        ) from error
+    try:
+        return NativeEngine("epoll", reason, refused)
+    except OSError as error:
+        raise EngineUnavailable(f"the kernel refuses what epoll needs: {error}") from error
+
+
 # In order of preference. An opener raises EngineUnavailable where its engine cannot run.
 _CANDIDATES: dict[str, tuple[Callable[[str, dict[str, str]], Engine], str]] = {
     "iocp": (_open_iocp, "the Windows kernel has completion ports of its own"),
     "selectors": (_open_selectors, "readiness turned into completion, in plain Python"),
+    "epoll": (_open_epoll, "the same in C, not yet proven as long"),
 }
 
 NAMES = tuple(_CANDIDATES)
@@ -77,12 +93,18 @@ def _choose(wanted: str) -> Engine:
 
 def _first_that_runs() -> Engine:
     refused: dict[str, str] = {}
+    chosen: Engine | None = None
     for name, (opener, reason) in _CANDIDATES.items():
+        if chosen is not None:
+            refused[name] = f"not preferred: {reason}; {VARIABLE}={name} asks for it"
+            continue
         try:
-            return opener(reason, refused)
+            chosen = opener(reason, refused)
         except EngineUnavailable as error:
             refused[name] = str(error)
-    raise EngineUnavailable(f"no engine can run here: {refused}")
+    if chosen is None:
+        raise EngineUnavailable(f"no engine can run here: {refused}")
+    return chosen
 
 
 def _forget() -> None:

@@ -104,7 +104,7 @@ class EngineDescription:
     """Which engine runs, and why.
 
     Attributes:
-        name: ``selectors`` or ``iocp``.
+        name: ``selectors``, ``epoll`` or ``iocp``.
         reason: One sentence: why this one was chosen.
         features: Name of each feature with what is used for it.
         refused: Name of each engine that was not chosen, with the reason.

@@ -62,31 +62,33 @@ def true_events(owner: SocketState) -> dict[int, int]:
     """
     if owner.connecting and not owner.refresh_connecting():
         return {}
+    # First: where another thread serves them at the same time, what is ready was for them.
+    reads, writes = bool(owner.reads), bool(owner.writes)
     state = poll_now(owner.sock)
     if owner.datagram:
-        return _data_events(owner, state)
+        return _data_events(owner, state, reads, writes)
     if owner.connect_errno and not owner.connected:
         return {FD_CONNECT: statuses.wsa_number(statuses.from_errno(owner.connect_errno))}
     if not owner.connected:
         listening = state & select.POLLIN and owner.is_listening()
-        return {FD_ACCEPT: 0} if listening and not owner.reads else {}
-    events = _data_events(owner, state) | _close_events(owner, state)
+        return {FD_ACCEPT: 0} if listening and not reads else {}
+    events = _data_events(owner, state, reads, writes) | _close_events(owner, state, reads)
     events[FD_CONNECT] = 0
     return events
 
 
-def _data_events(owner: SocketState, state: int) -> dict[int, int]:
+def _data_events(owner: SocketState, state: int, reads: bool, writes: bool) -> dict[int, int]:
     events: dict[int, int] = {}
-    if state & select.POLLOUT and not owner.writes:
+    if state & select.POLLOUT and not writes:
         events[FD_WRITE] = 0
     if state & select.POLLPRI:
         events[FD_OOB] = 0
-    if owner.datagram and state & select.POLLIN and not owner.reads:
+    if owner.datagram and state & select.POLLIN and not reads:
         events[FD_READ] = 0
     return events
 
 
-def _close_events(owner: SocketState, state: int) -> dict[int, int]:
+def _close_events(owner: SocketState, state: int, reads: bool) -> dict[int, int]:
     """Look at a stream for data, the peer's FIN and its reset."""
     if owner.reset:
         return {FD_CLOSE: statuses.WSAECONNABORTED}
@@ -101,7 +103,7 @@ def _close_events(owner: SocketState, state: int) -> dict[int, int]:
         return {FD_CLOSE: statuses.WSAECONNABORTED}
     if not waiting:
         return {FD_CLOSE: 0}
-    events = {} if owner.reads else {FD_READ: 0}
+    events = {} if reads else {FD_READ: 0}
     if state & _HALF_CLOSED:
         events[FD_CLOSE] = 0
     return events

@@ -1,0 +1,94 @@
+# cython: language_level=3, freethreading_compatible=True
+"""The Python face of the native engine's core: operations, sockets, ports, threads. Thin, and fast.
+
+What a method means is said in `_engine.pyi` and in `contract`. The rules of memory:
+
+- A `Flight` holds the core's record of one operation. From the submit until the taking it is held
+  by a reference of the core's (`op.owner`), and holds the `Operation` and so the buffers.
+- The interpreter lock is held while something is tried, which never blocks, and given up to wait.
+- Python code runs only where no lock of the core's is held.
+"""
+
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_SIMPLE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
+)
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.list cimport PyList_Append
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.errno cimport EBADF
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+import logging
+import os
+import socket
+import weakref
+
+from proactor import errors, statuses
+from proactor.clock import deadline_after
+from proactor.engines.contract import PortStatistics
+from proactor.engines.indications import call_routine
+from proactor.overlapped import Operation, OperationKind, Overlapped
+from proactor.packets import CompletionPacket, PacketBatch
+
+include "face/declared.pxi"
+
+logger = logging.getLogger("proactor")
+
+cdef object KIND_RECV = OperationKind.RECV
+cdef object KIND_SEND = OperationKind.SEND
+cdef dict _KINDS = {
+    OperationKind.RECV: PA_RECV,
+    OperationKind.SEND: PA_SEND,
+    OperationKind.RECV_FROM: PA_RECV_FROM,
+    OperationKind.SEND_TO: PA_SEND_TO,
+    OperationKind.ACCEPT: PA_ACCEPT,
+    OperationKind.CONNECT: PA_CONNECT,
+    OperationKind.DISCONNECT: PA_DISCONNECT,
+    OperationKind.TRANSMIT_FILE: PA_TRANSMIT_FILE,
+}
+
+cdef enum:
+    MOST_TAKEN = 64  # Packets that one call of the core hands over.
+    MISSES_BEFORE_WAITING = 4  # Receives that find nothing, after which they only wait.
+
+cdef Py_ssize_t PACKET_KEY = slot_offset(CompletionPacket.key)
+cdef Py_ssize_t PACKET_OVERLAPPED = slot_offset(CompletionPacket.overlapped)
+cdef Py_ssize_t PACKET_TRANSFERRED = slot_offset(CompletionPacket.transferred)
+cdef Py_ssize_t PACKET_ERROR = slot_offset(CompletionPacket.error)
+cdef Py_ssize_t PACKET_OPERATION = slot_offset(CompletionPacket.operation)
+cdef Py_ssize_t BATCH_WOKEN = slot_offset(PacketBatch.woken_by_apc)
+cdef Py_ssize_t AT_ACCEPTED = slot_offset(Overlapped.accepted)
+cdef Py_ssize_t AT_ADDRESS = slot_offset(Overlapped.address)
+cdef Py_ssize_t AT_EVENT = slot_offset(Overlapped.event)
+cdef Py_ssize_t AT_FLAGS = slot_offset(Overlapped.flags)
+cdef Py_ssize_t AT_KIND = slot_offset(Overlapped.kind)
+cdef Py_ssize_t AT_OPERATION = slot_offset(Overlapped._operation)
+cdef Py_ssize_t AT_ROUTINE = slot_offset(Overlapped.routine)
+cdef Py_ssize_t AT_SOCKET = slot_offset(Overlapped.socket)
+cdef Py_ssize_t AT_STATUS = slot_offset(Overlapped._status)
+cdef Py_ssize_t AT_SUPPRESS_PACKET = slot_offset(Overlapped.suppress_packet)
+cdef Py_ssize_t AT_TRANSFERRED = slot_offset(Overlapped.transferred)
+FIELDS = (
+    "accepted", "address", "event", "flags", "kind", "_operation", "routine", "socket", "_status",
+    "suppress_packet", "transferred",
+)
+cdef int64_t LONGEST_WAIT = 86400 * <int64_t>1000000000
+cdef object UNSUPPRESSED = False
+cdef object STATUS_PENDING_OBJECT = statuses.STATUS_PENDING
+cdef uint32_t STATUS_PENDING = statuses.STATUS_PENDING
+
+CONNECTED = PA_CONNECTED
+CONNECTING = PA_CONNECTING
+RESET = PA_RESET
+READS_QUEUED = PA_READS_QUEUED
+WRITES_QUEUED = PA_WRITES_QUEUED
+
+include "face/flights.pxi"
+include "face/threads.pxi"
+include "face/reactor.pxi"
+include "face/ports.pxi"
+include "face/sockets.pxi"

@@ -1,0 +1,260 @@
+/* What the core's files share with each other and with nobody else. */
+#ifndef PA_INTERNAL_H
+#define PA_INTERNAL_H
+
+/* Before any system header: so every file of the core includes this one first. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <netinet/in.h>
+#include <pthread.h>
+
+#include "core.h"
+#include "words/status.h"
+
+#define PA_PUBLIC_FLAGS 0x1FFu
+#define PA_IOV_MAX 64
+#define PA_TURN_BYTES (1u << 20)   /* what one send moves in one turn: others must not starve */
+#define PA_TICK_NS 5000000         /* how often stalls and a deserted reactor are looked for */
+#define PA_IDLE_TICKS 200          /* looks at an unchanged scene after which nobody looks */
+
+enum { PA_READ = 1, PA_WRITE = 2 };
+
+typedef enum {
+    PA_BLOCKED,    /* it would block: park it */
+    PA_FINISHED,   /* complete, with its status set */
+    PA_MOVED,      /* it waits in another queue now */
+} pa_outcome;
+
+/* op->stage: how far an operation of several steps is. */
+enum { PA_FRESH = 0, PA_BEGUN, PA_SENDING, PA_FIRST_DATA, PA_DRAINING, PA_FILE, PA_TAILS };
+
+typedef struct {
+    pa_op *head, *tail;
+} pa_queue;
+
+/* Threads to wake once no lock is held: their gates are open already, the system calls are due. */
+typedef struct {
+    pa_engine *engine;             /* its reactor must be woken too; NULL: not */
+    int count;
+    atomic_int *gates[16];
+} pa_wakes;
+
+/* -- drivers: how the kernel is asked ---------------------------------------------------------- */
+
+typedef struct {
+    pa_socket *socket;
+    uint32_t ready;
+} pa_ready;
+
+enum { PA_BATCH = 256 };
+
+typedef struct {
+    const char *name;
+    int (*open)(pa_engine *engine);
+    void (*close)(pa_engine *engine);
+    /* Change what is watched on `fd` from `old` to `interest`; any thread, at once. 0 or -errno. */
+    int (*arm)(pa_engine *engine, int fd, uint32_t old, uint32_t interest, pa_socket *socket);
+    /* Wait for readiness; several threads may, but only one sleeps, and only a wait that may sleep
+     * takes note of `wake`. How many, or -errno. */
+    int (*wait)(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int limit);
+    void (*wake)(pa_engine *engine);
+} pa_driver;
+
+extern const pa_driver pa_driver_epoll;
+
+/* -- the engine -------------------------------------------------------------------------------- */
+
+enum { PA_RUNNING = 0, PA_ASLEEP = 1, PA_WOKEN = 2 };
+
+typedef struct {
+    atomic_ullong turns, waits, wakes_sent, wakes_saved, submitted, completed_at_once,
+        completed_later, bytes_received, bytes_sent, rearms, short_sends, in_flight, sockets,
+        backup_turns;
+} pa_counters;
+
+struct pa_engine {
+    const pa_driver *driver;
+    int poll_fd, wake_fd;          /* the driver's */
+    _Atomic(pa_port *) default_port;
+    atomic_int state;              /* of the reactor: running, asleep, or woken */
+    atomic_bool dead;              /* this is a forked child */
+    atomic_bool watching;          /* a port starves: the reactor looks for stalls every tick */
+    atomic_int active;             /* batches in progress: stale pointers may be in them */
+    atomic_int armed;              /* sockets that are watched */
+    atomic_int candidates_count;
+    atomic_bool backup_allowed, backup_known, backup_sleeps;
+    int64_t next_look;             /* of the stall watch; the reactor's */
+    int idle_looks;
+    pthread_mutex_t serving;       /* held while a batch is served: one at a time */
+    pthread_mutex_t lock;          /* a leaf; guards what follows */
+    pthread_cond_t free_to_turn;   /* the I/O thread and the backup wait for their turn */
+    pthread_cond_t backup_due;
+    bool turning;                  /* somebody has the right to sleep in the driver */
+    bool threaded;                 /* the I/O thread has it for good, or will have */
+    bool backup_turning, backup_started;
+    bool stopping;
+    _Atomic(pa_socket *) retired;  /* unwatched; the reactor's references, see pa_retire */
+    pa_thread *candidates;         /* waiting threads that could run the reactor, newest first */
+    pthread_t thread, backup;
+    pa_counters counters;
+};
+
+#define PA_COUNT(engine, field, amount) \
+    atomic_fetch_add_explicit(&(engine)->counters.field, (amount), memory_order_relaxed)
+
+int64_t pa_now(void);
+/* Become the one that runs the reactor; if another one does, stand in line (thread may be NULL). */
+bool pa_turn_begin(pa_engine *engine, pa_thread *thread);
+void pa_turn_end(pa_engine *engine);
+/* One wait and its batch; the caller has the right. `gate` is shut when the wait ends. */
+int pa_turn(pa_engine *engine, int64_t timeout_ns, atomic_int *gate);
+/* `thread` (NULL: none) leaves; let the newest in line run the reactor if nobody does. */
+void pa_turn_pass_on(pa_engine *engine, pa_thread *thread);
+bool pa_is_threaded(pa_engine *engine);
+/* The reactor must look for stalls from now on. */
+void pa_watch(pa_engine *engine, pa_wakes *wakes);
+bool pa_release_stalled(pa_engine *engine, int64_t now);
+void pa_drop_retired(pa_engine *engine);
+
+/* The thread that stands in when nobody polls: backup.c. */
+void pa_backup_note(pa_engine *engine);    /* there is something to look after */
+void pa_backup_stop(pa_engine *engine);
+
+/* -- sockets ----------------------------------------------------------------------------------- */
+
+struct pa_socket {
+    atomic_int references;
+    atomic_int fd;
+    atomic_uint flags;
+    int connect_errno;
+    pa_engine *engine;
+    pthread_mutex_t lock;
+    pa_queue reads, writes;
+    uint32_t armed;
+    atomic_bool bound, listening;  /* an acceptor's are read without its lock */
+    bool unreachable;              /* an ICMP answer met a send; the next receive reports it */
+    bool watched;                  /* the reactor has a reference */
+    bool is_retired;
+    pa_socket *next_retired;
+    _Atomic(pa_port *) port;       /* set once */
+    void *key;
+    void *owner;
+    /* Guarded by the engine's lock, since two sockets meet here. */
+    pa_op *awaiting;               /* accepts that wait for first data on their connections */
+    pa_op *reserved_by;            /* the accept that will make this socket its connection */
+};
+
+static inline bool pa_has(const pa_socket *socket, uint32_t bits)
+{
+    return atomic_load_explicit(&socket->flags, memory_order_acquire) & bits;
+}
+
+static inline void pa_mark(pa_socket *socket, uint32_t set, uint32_t clear)
+{
+    if (set)
+        atomic_fetch_or_explicit(&socket->flags, set, memory_order_acq_rel);
+    if (clear)
+        atomic_fetch_and_explicit(&socket->flags, ~clear, memory_order_acq_rel);
+}
+
+/* Everything below is called with the socket's lock held. */
+
+/* queues.c */
+void pa_append(pa_queue *queue, pa_op *op);
+void pa_remove(pa_queue *queue, pa_op *op);
+bool pa_reads(const pa_op *op);
+int pa_park(pa_socket *socket, pa_op *op, bool for_reading);
+pa_outcome pa_attempt(pa_socket *socket, pa_op *op);
+void pa_complete(pa_socket *socket, pa_op *op, bool at_once, pa_wakes *wakes);
+void pa_give_back(pa_op *op);
+void pa_fail_outstanding(pa_socket *socket, pa_wakes *wakes);
+int pa_set_interest(pa_socket *socket, uint32_t interest);
+void pa_rearm(pa_socket *socket, uint32_t keep);
+void pa_close_descriptor(pa_socket *socket);
+void pa_serve(pa_socket *socket, uint32_t ready, pa_wakes *wakes);   /* takes the lock itself */
+
+/* attempts.c: one attempt at each kind that touches one descriptor only */
+pa_outcome pa_finish(pa_op *op, uint32_t status, uint64_t transferred);
+pa_outcome pa_fail(pa_op *op, int number);
+pa_outcome pa_attempt_recv(pa_socket *socket, pa_op *op);
+pa_outcome pa_attempt_recv_from(pa_socket *socket, pa_op *op);
+pa_outcome pa_attempt_send(pa_socket *socket, pa_op *op);
+pa_outcome pa_attempt_send_to(pa_socket *socket, pa_op *op);
+pa_outcome pa_attempt_transmit_file(pa_socket *socket, pa_op *op);
+int pa_prepare_transmission(pa_op *op);
+uint64_t pa_total(const pa_op *op);
+
+/* connections.c: those that change the socket */
+pa_outcome pa_attempt_accept(pa_socket *socket, pa_op *op);
+pa_outcome pa_attempt_connect(pa_socket *socket, pa_op *op);
+pa_outcome pa_attempt_disconnect(pa_socket *socket, pa_op *op);
+pa_outcome pa_attempt_drain(pa_socket *socket, pa_op *op);
+void pa_begin_connection(pa_socket *socket, bool connected);
+bool pa_refresh_connecting(pa_socket *socket);   /* false: still in progress */
+bool pa_is_bound(pa_socket *socket);
+bool pa_is_listening(pa_socket *socket);
+void pa_await(pa_op *op, pa_socket *connection);
+void pa_await_no_longer(pa_op *op);
+void pa_end_connection_of(pa_op *op);
+
+/* refusals.c: STATUS_SUCCESS if `op` may start */
+uint32_t pa_refuse(pa_socket *socket, pa_op *op);
+
+/* -- ports and threads --------------------------------------------------------------------------- */
+
+/* A thread's gate: what it does, and whether it must look again. */
+enum { PA_AWAKE = 0, PA_OPEN = 1, PA_PARKED = 2, PA_POLLING = 3 };
+
+struct pa_thread {
+    atomic_int gate;
+    atomic_bool interrupted;
+    _Atomic(pa_engine *) polls;        /* whose reactor it runs while its gate says POLLING */
+    _Atomic(pa_port *) slot;           /* where it counts as running; changes under that lock */
+    int64_t since;
+    pa_op *handed;                     /* by the port it waits at */
+    pa_thread *newer, *older;          /* among the waiters of a port */
+    pa_thread *next_runner, *previous_runner;
+    pa_thread *next_candidate, *previous_candidate;
+    bool is_candidate;
+};
+
+struct pa_port {
+    atomic_int references;
+    pa_engine *engine;
+    int concurrency;
+    int64_t stall_ns;
+    pa_port *next_port, *previous_port;   /* of all; guarded by the registry's lock */
+    pthread_mutex_t lock;
+    bool closed;
+    pa_op *head, *tail;
+    pa_thread *newest;                    /* waiter */
+    pa_thread *runners;
+    pa_port_statistics counts;            /* queued, waiting and running are kept here as well */
+};
+
+/* Queue a finished operation; false if the port is closed. */
+bool pa_port_push(pa_port *port, pa_op *op, bool posted, pa_wakes *wakes);
+/* slots.c; the port's lock is held */
+bool pa_is_full(const pa_port *port);
+bool pa_may_take(const pa_port *port);
+void pa_take_slot(pa_port *port, pa_thread *thread);
+void pa_leave_slot(pa_port *port, pa_thread *thread);   /* the caller has a reference of its own */
+void pa_push_waiter(pa_port *port, pa_thread *thread);
+void pa_remove_waiter(pa_port *port, pa_thread *thread);
+pa_op *pa_pop_packet(pa_port *port);
+void pa_hand(pa_port *port, pa_op *op, pa_wakes *wakes);
+void pa_release_waiters(pa_port *port, pa_wakes *wakes);
+/* These take the lock themselves. */
+bool pa_give_slot_up(pa_thread *thread, pa_port *port);
+pa_port *pa_slot_of(pa_thread *thread);                 /* with a reference, or NULL */
+
+/* Make `thread` look again: its gate opens now, the system call follows with pa_wake_all. */
+void pa_open_gate(pa_thread *thread, pa_wakes *wakes);
+void pa_wake_all(pa_wakes *wakes);
+/* Sleep until the gate opens, up to `timeout_ns` (-1: for ever); false: a signal came. */
+bool pa_sleep(pa_thread *thread, int64_t timeout_ns);
+void pa_registry_after_fork(void);
+
+#endif

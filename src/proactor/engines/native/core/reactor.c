@@ -1,0 +1,343 @@
+/* The engine: who runs the reactor, one turn of it, and the I/O thread.
+ *
+ * Without an I/O thread whoever waits runs the reactor: exactly one thread sleeps in the driver,
+ * the others stand in line, and who leaves lets the newest of them take over. With an I/O thread
+ * that one has the right for good.
+ */
+#include "internal.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+int64_t pa_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* -- the right to run the reactor -- */
+
+static void stand_in_line(pa_engine *engine, pa_thread *thread)
+{
+    if (thread->is_candidate)
+        return;
+    thread->is_candidate = true;
+    thread->previous_candidate = NULL;
+    thread->next_candidate = engine->candidates;
+    if (engine->candidates)
+        engine->candidates->previous_candidate = thread;
+    engine->candidates = thread;
+    atomic_fetch_add(&engine->candidates_count, 1);
+}
+
+static void leave_line(pa_engine *engine, pa_thread *thread)
+{
+    if (!thread->is_candidate)
+        return;
+    thread->is_candidate = false;
+    if (thread->next_candidate)
+        thread->next_candidate->previous_candidate = thread->previous_candidate;
+    if (thread->previous_candidate)
+        thread->previous_candidate->next_candidate = thread->next_candidate;
+    else
+        engine->candidates = thread->next_candidate;
+    atomic_fetch_sub(&engine->candidates_count, 1);
+}
+
+bool pa_turn_begin(pa_engine *engine, pa_thread *thread)
+{
+    pthread_mutex_lock(&engine->lock);
+    bool mine = !engine->turning && !engine->threaded;
+    bool displaces = engine->backup_turning;
+    if (mine)
+        engine->turning = true;
+    else if (thread && !engine->threaded)
+        stand_in_line(engine, thread);
+    if (mine && thread)
+        leave_line(engine, thread);
+    pthread_mutex_unlock(&engine->lock);
+    if (displaces)
+        pa_engine_wake(engine);   /* The stand-in gives way to everybody. */
+    return mine;
+}
+
+void pa_turn_end(pa_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->turning = false;
+    if (engine->threaded)
+        pthread_cond_broadcast(&engine->free_to_turn);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void pa_turn_pass_on(pa_engine *engine, pa_thread *thread)
+{
+    pa_wakes wakes = {0};
+    bool in_line = thread && thread->is_candidate;
+    bool desert = atomic_load_explicit(&engine->backup_sleeps, memory_order_relaxed);
+    if (!in_line && !desert && atomic_load(&engine->candidates_count) == 0)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    if (in_line)
+        leave_line(engine, thread);
+    if (!engine->turning && !engine->threaded) {
+        if (engine->candidates)
+            pa_open_gate(engine->candidates, &wakes);
+        else if (atomic_load(&engine->armed))
+            pthread_cond_signal(&engine->backup_due);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    pa_wake_all(&wakes);
+}
+
+bool pa_is_threaded(pa_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    bool threaded = engine->threaded;
+    pthread_mutex_unlock(&engine->lock);
+    return threaded;
+}
+
+void pa_engine_wake(pa_engine *engine)
+{
+    if (atomic_exchange(&engine->state, PA_WOKEN) == PA_ASLEEP) {
+        PA_COUNT(engine, wakes_sent, 1);
+        engine->driver->wake(engine);
+    } else {
+        PA_COUNT(engine, wakes_saved, 1);
+    }
+}
+
+/* -- a turn -- */
+
+static void leave_batch(pa_engine *engine)
+{
+    if (atomic_fetch_sub(&engine->active, 1) == 1 && atomic_load(&engine->retired))
+        pa_drop_retired(engine);
+}
+
+static void serve(pa_engine *engine, const pa_ready *ready, int count)
+{
+    pa_wakes wakes = {0};
+    pthread_mutex_lock(&engine->serving);
+    for (int i = 0; i < count; i++) {
+        pa_serve(ready[i].socket, ready[i].ready, &wakes);
+        if (i % 32 == 31)
+            pa_wake_all(&wakes);   /* One wake a batch, but not later than this. */
+    }
+    pthread_mutex_unlock(&engine->serving);
+    pa_wake_all(&wakes);
+}
+
+/* Look for stalled threads every tick, until no port has starved for a while. */
+static void look_for_stalls(pa_engine *engine)
+{
+    int64_t now = pa_now();
+    if (now < engine->next_look)
+        return;
+    engine->next_look = now + PA_TICK_NS;
+    engine->idle_looks = pa_release_stalled(engine, now) ? 0 : engine->idle_looks + 1;
+    if (engine->idle_looks < PA_IDLE_TICKS)
+        return;
+    engine->idle_looks = 0;
+    atomic_store(&engine->watching, false);
+    if (pa_release_stalled(engine, now))   /* It began to starve just now. */
+        atomic_store(&engine->watching, true);
+}
+
+void pa_watch(pa_engine *engine, pa_wakes *wakes)
+{
+    if (!atomic_exchange(&engine->watching, true))
+        wakes->engine = engine;
+}
+
+int pa_turn(pa_engine *engine, int64_t timeout_ns, atomic_int *gate)
+{
+    pa_ready ready[PA_BATCH];
+    int awake = PA_RUNNING;
+    if (atomic_load(&engine->watching) && (timeout_ns < 0 || timeout_ns > PA_TICK_NS))
+        timeout_ns = PA_TICK_NS;
+    atomic_fetch_add(&engine->active, 1);
+    if (timeout_ns && !atomic_compare_exchange_strong(&engine->state, &awake, PA_ASLEEP))
+        timeout_ns = 0;
+    int count = engine->driver->wait(engine, timeout_ns, ready, PA_BATCH);
+    atomic_exchange(&engine->state, PA_RUNNING);
+    if (gate)
+        atomic_exchange(gate, PA_AWAKE);
+    PA_COUNT(engine, turns, 1);
+    if (timeout_ns)
+        PA_COUNT(engine, waits, 1);
+    if (count > 0)
+        serve(engine, ready, count);
+    leave_batch(engine);
+    if (atomic_load(&engine->watching))
+        look_for_stalls(engine);
+    return count;
+}
+
+int pa_engine_turn(pa_engine *engine, int64_t timeout_ns)
+{
+    if (!pa_turn_begin(engine, NULL))
+        return -EBUSY;
+    int count = pa_turn(engine, timeout_ns, NULL);
+    pa_turn_end(engine);
+    pa_turn_pass_on(engine, NULL);
+    return count;
+}
+
+void pa_engine_poll_now(pa_engine *engine)
+{
+    pa_wakes wakes = {0};
+    pa_ready ready[PA_BATCH];
+    int count;
+    atomic_fetch_add(&engine->active, 1);
+    /* In the lock, so that what another thread is serving is served when this returns. */
+    pthread_mutex_lock(&engine->serving);
+    do {
+        count = engine->driver->wait(engine, 0, ready, PA_BATCH);
+        for (int i = 0; i < count; i++)
+            pa_serve(ready[i].socket, ready[i].ready, &wakes);
+    } while (count == PA_BATCH);
+    pthread_mutex_unlock(&engine->serving);
+    leave_batch(engine);
+    pa_wake_all(&wakes);
+}
+
+/* -- the I/O thread -- */
+
+static bool is_stopping(pa_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    bool stopping = engine->stopping;
+    pthread_mutex_unlock(&engine->lock);
+    return stopping;
+}
+
+static void *run_io(void *argument)
+{
+    pa_engine *engine = argument;
+    pthread_mutex_lock(&engine->lock);
+    while (engine->turning)
+        pthread_cond_wait(&engine->free_to_turn, &engine->lock);
+    engine->turning = true;
+    pthread_mutex_unlock(&engine->lock);
+    while (!is_stopping(engine))
+        pa_turn(engine, -1, NULL);
+    return NULL;
+}
+
+int pa_engine_start_thread(pa_engine *engine)
+{
+    sigset_t all, before;
+    pthread_mutex_lock(&engine->lock);
+    if (engine->threaded) {
+        pthread_mutex_unlock(&engine->lock);
+        return 0;
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&engine->thread, NULL, run_io, engine);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    engine->threaded = error == 0;
+    pthread_cond_signal(&engine->backup_due);
+    pthread_mutex_unlock(&engine->lock);
+    if (!error)
+        pa_engine_wake(engine);   /* Whoever turns leaves it to the new thread. */
+    return -error;
+}
+
+/* -- the engine -- */
+
+static const pa_driver *driver_named(const char *name)
+{
+    return strcmp(name, pa_driver_epoll.name) == 0 ? &pa_driver_epoll : NULL;
+}
+
+static void open_locks(pa_engine *engine)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&engine->serving, NULL);
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_cond_init(&engine->free_to_turn, NULL);
+    pthread_cond_init(&engine->backup_due, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+int pa_engine_new(const char *name, pa_engine **out)
+{
+    *out = NULL;
+    const pa_driver *driver = driver_named(name);
+    if (!driver)
+        return -ENOSYS;
+    pa_engine *engine = calloc(1, sizeof *engine);
+    if (!engine)
+        return -ENOMEM;
+    engine->driver = driver;
+    int error = driver->open(engine);
+    if (error) {
+        free(engine);
+        return error;
+    }
+    open_locks(engine);
+    *out = engine;
+    return 0;
+}
+
+static void stop_threads(pa_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->stopping = true;
+    bool threaded = engine->threaded;
+    pthread_mutex_unlock(&engine->lock);
+    pa_engine_wake(engine);
+    pa_backup_stop(engine);
+    if (threaded)
+        pthread_join(engine->thread, NULL);
+}
+
+void pa_engine_free(pa_engine *engine)
+{
+    if (!atomic_load(&engine->dead)) {
+        stop_threads(engine);
+        pa_drop_retired(engine);
+        engine->driver->close(engine);
+        pthread_mutex_destroy(&engine->serving);
+        pthread_mutex_destroy(&engine->lock);
+        pthread_cond_destroy(&engine->free_to_turn);
+        pthread_cond_destroy(&engine->backup_due);
+    }
+    free(engine);
+}
+
+void pa_engine_after_fork(pa_engine *engine)
+{
+    /* The locks may be held by threads that do not exist here: they are never taken again. */
+    atomic_store(&engine->dead, true);
+    engine->driver->close(engine);
+    pa_registry_after_fork();
+}
+
+void pa_engine_set_default_port(pa_engine *engine, pa_port *port)
+{
+    atomic_store(&engine->default_port, port);
+}
+
+void pa_engine_allow_backup(pa_engine *engine)
+{
+    atomic_store(&engine->backup_allowed, true);
+}
+
+void pa_engine_statistics_get(pa_engine *engine, pa_engine_statistics *out)
+{
+    const pa_counters *from = &engine->counters;
+#define COPY(field) out->field = atomic_load_explicit(&from->field, memory_order_relaxed)
+    COPY(turns), COPY(waits), COPY(wakes_sent), COPY(wakes_saved), COPY(submitted);
+    COPY(completed_at_once), COPY(completed_later), COPY(bytes_received), COPY(bytes_sent);
+    COPY(rearms), COPY(short_sends), COPY(in_flight), COPY(sockets), COPY(backup_turns);
+#undef COPY
+}

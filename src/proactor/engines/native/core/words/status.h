@@ -1,0 +1,62 @@
+/* NTSTATUS values, and the one that stands for a POSIX errno; the same table as the package's own. */
+#ifndef PA_STATUS_H
+#define PA_STATUS_H
+
+#include <errno.h>
+#include <stdint.h>
+
+#define STATUS_SUCCESS 0u
+#define STATUS_PENDING 0x103u
+#define STATUS_BUFFER_OVERFLOW 0x80000005u
+#define STATUS_UNSUCCESSFUL 0xC0000001u
+#define STATUS_INVALID_HANDLE 0xC0000008u
+#define STATUS_INVALID_PARAMETER 0xC000000Du
+#define STATUS_ACCESS_DENIED 0xC0000022u
+#define STATUS_INSUFFICIENT_RESOURCES 0xC000009Au
+#define STATUS_DEVICE_NOT_READY 0xC00000A3u
+#define STATUS_PIPE_DISCONNECTED 0xC00000B0u
+#define STATUS_IO_TIMEOUT 0xC00000B5u
+#define STATUS_TOO_MANY_OPENED_FILES 0xC000011Fu
+#define STATUS_CANCELLED 0xC0000120u
+#define STATUS_INVALID_CONNECTION 0xC0000140u
+#define STATUS_ADDRESS_ALREADY_EXISTS 0xC000020Au
+#define STATUS_CONNECTION_RESET 0xC000020Du
+#define STATUS_CONNECTION_REFUSED 0xC0000236u
+#define STATUS_CONNECTION_ACTIVE 0xC000023Bu
+#define STATUS_NETWORK_UNREACHABLE 0xC000023Cu
+#define STATUS_HOST_UNREACHABLE 0xC000023Du
+#define STATUS_PORT_UNREACHABLE 0xC000023Fu
+#define STATUS_CONNECTION_ABORTED 0xC0000241u
+
+/* WSAEALREADY has no NTSTATUS; see PA_WSA_STATUS. */
+#define WSAEALREADY_STATUS (0xC0010000u + 10037u)
+
+/* A warning (8xxxxxxx) is no error to NT: the call fails, yet it indicates. */
+static inline int pa_is_error(uint32_t status) { return (status >> 30) == 3; }
+
+/* EPIPE is a reset: "shut down on this side" is decided by the socket's own flag. */
+static inline uint32_t pa_status_of(int number)
+{
+    switch (number) {
+    case ECONNREFUSED: return STATUS_CONNECTION_REFUSED;
+    case ECONNRESET: case EPIPE: return STATUS_CONNECTION_RESET;
+    case ECONNABORTED: return STATUS_CONNECTION_ABORTED;
+    case ETIMEDOUT: return STATUS_IO_TIMEOUT;
+    case ENOTCONN: return STATUS_INVALID_CONNECTION;
+    case EMSGSIZE: return STATUS_BUFFER_OVERFLOW;
+    case ENETUNREACH: return STATUS_NETWORK_UNREACHABLE;
+    case EHOSTUNREACH: return STATUS_HOST_UNREACHABLE;
+    case EAGAIN: return STATUS_DEVICE_NOT_READY;
+    case EISCONN: return STATUS_CONNECTION_ACTIVE;
+    case ENOBUFS: case ENOMEM: return STATUS_INSUFFICIENT_RESOURCES;
+    case EMFILE: case ENFILE: return STATUS_TOO_MANY_OPENED_FILES;
+    case EADDRINUSE: return STATUS_ADDRESS_ALREADY_EXISTS;
+    case EACCES: case EPERM: return STATUS_ACCESS_DENIED;
+    case EBADF: case ENOTSOCK: return STATUS_INVALID_HANDLE;
+    case EINVAL: return STATUS_INVALID_PARAMETER;
+    case ECANCELED: return STATUS_CANCELLED;
+    default: return STATUS_UNSUCCESSFUL;
+    }
+}
+
+#endif

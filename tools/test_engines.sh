@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Run the suites that judge an engine on each engine that this machine has, but for the one that is
+# chosen by itself, which every other run takes (--all: on that one too).
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+tools/venv.sh .venv test
+python=.venv/bin/python
+names=$($python - "${1:-}" <<'PYTHON'
+import sys
+
+from proactor.engines import choose
+
+chosen = choose.current()
+others = [name for name, why in chosen.describe().refused.items() if "asks for it" in why]
+print(*([chosen.name] if sys.argv[1] == "--all" else []), *others)
+PYTHON
+) || exit
+status=0
+for name in $names; do
+    echo "== the engine $name"
+    PROACTOR_ENGINE=$name $python -m pytest -q -m "not stress" tests/conformance tests/models \
+        tests/native tests/port tests/scenarios || status=1
+    PROACTOR_ENGINE=$name $python -m pytest -q -m stress --timeout 300 \
+        -o faulthandler_timeout=290 tests/stress || status=1
+done
+if [ -z "$names" ]; then echo "LEFT OUT: no other engine runs on this machine"; fi
+exit $status
