@@ -34,9 +34,7 @@ def show_seccomp() -> None:
 
 
 def _print_native(native: NativeProfile) -> None:
-    print(
-        "\nNative: the engine epoll; below, the ground of one on io_uring, still to come"
-    )
+    print("\nNative: the engine epoll; below, the ground of one on io_uring, still to come")
     if native.kernel:
         print(f"  The io_uring profile of kernel {native.kernel} is {native.profile}.")
     _print_pairs("What it could use", native.features)
