@@ -287,6 +287,23 @@ def test_a_message_that_is_queued_outlives_its_socket(
     assert first.fileno() == -1
 
 
+@pytest.mark.engine("selectors")
+@pytest.mark.engine("epoll")
+def test_what_came_before_the_close_is_said_also_if_no_thread_has_got_to_it(
+    tcp_pair: TcpPair, queue: MessageQueue
+) -> None:
+    # Method: hold the socket's lock, so that whoever hears of the data cannot report it; on Windows
+    # the message would be in the queue as soon as the data is there.
+    first, second = tcp_pair
+    async_select(first, queue, MESSAGE, FD_READ)
+    with first.engine_socket.lock:  # type: ignore[attr-defined]
+        second.send(b"in time")
+        until_readable(first)
+        first.close()
+
+    assert queue.get(LIMIT) == NetworkMessage(MESSAGE, first, FD_READ, 0)
+
+
 def test_a_connection_that_stood_before_is_no_message(
     listener: OverlappedSocket, queue: MessageQueue, opened: Opened
 ) -> None:

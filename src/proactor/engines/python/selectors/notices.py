@@ -102,7 +102,10 @@ class Notices:
             self._watch()
 
     def forget(self) -> None:
-        """The socket closes: nothing more is reported."""
+        """The socket closes: what has happened is reported, nothing after it."""
+        if self.are_selected:
+            # The thread that was told of the last news may not have come to report it.
+            self._look()
         self.are_selected = False
         self._selection = Selection()
         self._edges.forget(self._owner.sock.fileno())
