@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from proactor import CompletionPort, OverlappedSocket, select
+from proactor import CompletionPort, Event, OverlappedSocket, select
 from tests.support.sockets import LIMIT, loopback, plain_pair
 from tests.support.sockets import PeerPair as PeerPair
 from tests.support.sockets import TcpPair as TcpPair
@@ -115,3 +115,10 @@ def udp_pair(opened: Callable[[OverlappedSocket], OverlappedSocket], engine: str
     ours.bind(loopback())
     theirs.bind(loopback())
     return ours, theirs
+
+
+@pytest.fixture
+def event(engine: str) -> Iterator[Event]:
+    """Return a manual-reset event, not signaled."""
+    with Event() as made:
+        yield made

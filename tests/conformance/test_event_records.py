@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -35,12 +34,6 @@ from tests.support.sockets import (
     plain_client,
 )
 from tests.support.streams import Opened, until_readable
-
-
-@pytest.fixture
-def event(engine: str) -> Iterator[Event]:
-    with Event() as made:
-        yield made
 
 
 def test_taking_the_record_clears_it_and_resets_the_event_in_one_step(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -36,12 +35,6 @@ from tests.support.streams import InThread, Opened, fill, until_readable
 
 REFUSAL_LIMIT = 15.0
 """Windows sends a refused SYN again and again for about two seconds."""
-
-
-@pytest.fixture
-def event(engine: str) -> Iterator[Event]:
-    with Event() as made:
-        yield made
 
 
 def test_E01_selecting_makes_a_socket_non_blocking_until_it_is_cancelled(

@@ -11,15 +11,12 @@ if sys.platform == "win32":
     raise ImportError("the native engine runs on Linux only")
 
 import socket
-import struct
 from typing import Any, Protocol
 
 from proactor import errors, statuses
-from proactor.clock import deadline_after, seconds_left
-from proactor.engines.userspace.events import UserspaceEvent, wait_for_objects
+from proactor.engines.userspace.blocking import wait_until_done
+from proactor.engines.userspace.events import UserspaceEvent
 from proactor.overlapped import Operation, OperationKind
-
-_READERS = frozenset({OperationKind.RECV, OperationKind.RECV_FROM, OperationKind.ACCEPT})
 
 
 class Caller(Protocol):
@@ -91,40 +88,11 @@ def _try(owner: Caller, operation: Operation) -> None:
 
 
 def _do(owner: Caller, operation: Operation) -> None:
-    event = UserspaceEvent(owner.dispatcher, manual_reset=True, signaled=False)
-    operation.event = event
+    operation.event = UserspaceEvent(owner.dispatcher, manual_reset=True, signaled=False)
     try:
         if owner.submit_synchronous(operation, False):
             return
-        limit = _time_limit(owner.sock, operation)
-        deadline = deadline_after(limit)
-        while True:
-            result = wait_for_objects(
-                owner.dispatcher,
-                [event],
-                wait_all=False,
-                timeout=seconds_left(deadline),
-                alertable=True,
-            )
-            if result.is_signaled:
-                return
-            if deadline is not None and seconds_left(deadline) == 0.0:
-                raise errors.refused(
-                    statuses.WSAETIMEDOUT,
-                    f"{operation.kind.value}: nothing in {limit} s (SO_RCVTIMEO or SO_SNDTIMEO)",
-                )
+        wait_until_done(owner.dispatcher, owner.sock, operation)
     except BaseException:
         owner.cancel_core(operation)
         raise
-
-
-def _time_limit(sock: socket.socket, operation: Operation) -> float | None:
-    """Return SO_RCVTIMEO or SO_SNDTIMEO in seconds; they limit synchronous calls only."""
-    receiving = operation.kind in _READERS
-    option = socket.SO_RCVTIMEO if receiving else socket.SO_SNDTIMEO
-    try:
-        value = sock.getsockopt(socket.SOL_SOCKET, option, 16)
-    except OSError:
-        return None  # Closed meanwhile: its end is indicated.
-    seconds, micros = struct.unpack("ll", value)
-    return seconds + micros / 1e6 or None

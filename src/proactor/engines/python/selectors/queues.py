@@ -26,12 +26,10 @@ from proactor.engines.python.selectors.edges import EdgeWatch
 from proactor.engines.python.selectors.notices import Notices
 from proactor.engines.python.selectors.reactor import READ, WRITE, SelectorReactor
 from proactor.engines.python.selectors.state import SocketState
+from proactor.engines.userspace.blocking import READERS
 from proactor.engines.userspace.dispatcher import Dispatcher
 from proactor.overlapped import Operation, OperationKind
 from proactor.packets import CompletionPacket
-
-READERS = frozenset({OperationKind.RECV, OperationKind.RECV_FROM, OperationKind.ACCEPT})
-"""The kinds that wait for something to read; the others wait for room to write."""
 
 _ATTEMPTS: dict[OperationKind, Any] = ATTEMPTS | {
     OperationKind.ACCEPT: connections.attempt_accept,

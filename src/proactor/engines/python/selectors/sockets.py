@@ -16,9 +16,10 @@ from proactor import errors, statuses
 from proactor.engines.contract import EngineEvent, EngineMessageQueue, NetworkEvents
 from proactor.engines.python.selectors import connections, synchronous
 from proactor.engines.python.selectors.edges import EdgeWatch
-from proactor.engines.python.selectors.queues import READERS, OperationQueues
+from proactor.engines.python.selectors.queues import OperationQueues
 from proactor.engines.python.selectors.reactor import SelectorReactor
 from proactor.engines.python.selectors.refusals import check_shutdown, refuse
+from proactor.engines.userspace.blocking import READERS
 from proactor.engines.userspace.dispatcher import Dispatcher
 from proactor.engines.userspace.ports import UserspacePort
 from proactor.overlapped import Operation, OperationKind

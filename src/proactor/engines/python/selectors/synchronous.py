@@ -10,15 +10,12 @@ import sys
 if sys.platform == "win32":
     raise ImportError("the selectors engine runs on POSIX systems only")
 
-import socket
-import struct
-
 from proactor import errors, statuses
-from proactor.clock import deadline_after, seconds_left
 from proactor.engines.python.selectors.attempts import attempt_send
-from proactor.engines.python.selectors.queues import READERS, OperationQueues
+from proactor.engines.python.selectors.queues import OperationQueues
 from proactor.engines.python.selectors.refusals import refuse
-from proactor.engines.userspace.events import UserspaceEvent, wait_for_objects
+from proactor.engines.userspace.blocking import READERS, wait_until_done
+from proactor.engines.userspace.events import UserspaceEvent
 from proactor.overlapped import Operation, OperationKind
 
 
@@ -84,32 +81,8 @@ def _take_the_rest(owner: OperationQueues, operation: Operation) -> int:
 
 
 def _wait(owner: OperationQueues, operation: Operation) -> None:
-    limit = _time_limit(owner.sock, operation)
-    deadline = deadline_after(limit)
     try:
-        while True:
-            result = wait_for_objects(
-                owner.dispatcher,
-                [operation.event],
-                wait_all=False,
-                timeout=seconds_left(deadline),
-                alertable=True,
-            )
-            if result.is_signaled:
-                return
-            if deadline is not None and seconds_left(deadline) == 0.0:
-                raise errors.refused(
-                    statuses.WSAETIMEDOUT,
-                    f"{operation.kind.value}: nothing in {limit} s (SO_RCVTIMEO or SO_SNDTIMEO)",
-                )
+        wait_until_done(owner.dispatcher, owner.sock, operation)
     except BaseException:
         owner.withdraw(operation)
         raise
-
-
-def _time_limit(sock: socket.socket, operation: Operation) -> float | None:
-    """Return SO_RCVTIMEO or SO_SNDTIMEO in seconds; they limit synchronous calls only."""
-    receiving = operation.kind in READERS
-    option = socket.SO_RCVTIMEO if receiving else socket.SO_SNDTIMEO
-    seconds, micros = struct.unpack("ll", sock.getsockopt(socket.SOL_SOCKET, option, 16))
-    return seconds + micros / 1e6 or None
