@@ -15,7 +15,8 @@
         ├── ConnectionReset, ConnectionAborted, ConnectionRefused   (also the built-in classes)
         ├── TimedOut, WouldBlock       (also TimeoutError, BlockingIOError)
         ├── Disconnected               sent after shutdown (also BrokenPipeError)
-        └── MessageTruncated           a datagram longer than its buffer
+        ├── MessageTruncated           a datagram longer than its buffer
+        └── FramingError               bytes of the peer that are no frames of the framing in use
     RuntimeError
     └── EngineUnavailable              the engine that was asked for cannot run here
 
@@ -28,7 +29,8 @@ completion routine or from a refused call (10054). ``wsaerror`` is always the Wi
 from __future__ import annotations
 
 import errno as posix
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 from proactor import statuses
 
@@ -122,6 +124,36 @@ class MessageTruncated(ProactorError):
     """A datagram was longer than the buffer: the buffer is full, the rest is lost."""
 
 
+class FramingError(ProactorError):
+    """The peer's bytes are no frames of the framing in use; the stream cannot be read any further.
+
+    It bears ERROR_INVALID_DATA (13); its Winsock number is that of a connection given up on this
+    side (10053), which is what it comes to.
+
+    Args:
+        reason: What is wrong, with the number that came and the limit.
+        items: What was complete before it; still to be handled.
+
+    Attributes:
+        reason: As given, without a number of Windows before it.
+        items: As given, in a list of its own.
+    """
+
+    reason: str
+    items: list[Any]
+
+    def __init__(self, reason: str, items: Iterable[Any] = ()) -> None:
+        """Make the error; a framing of your own does, too."""
+        super().__init__(
+            posix.EPROTO,
+            reason,
+            winerror=_ERROR_INVALID_DATA,
+            wsaerror=statuses.WSAECONNABORTED,
+        )
+        self.reason = reason
+        self.items = list(items)
+
+
 class EngineUnavailable(RuntimeError):
     """The engine that was asked for cannot run here; the text says why and what can be done."""
 
@@ -140,6 +172,8 @@ _CLASSES: Final[dict[int, type[ProactorError]]] = {
     statuses.WSAESHUTDOWN: Disconnected,
     statuses.WSAEMSGSIZE: MessageTruncated,
 }
+
+_ERROR_INVALID_DATA: Final = 13
 
 # errno of a refused call, by its Winsock (or Win32) number; others are EINVAL.
 _ERRNO_OF: Final[dict[int, int]] = {

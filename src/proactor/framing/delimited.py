@@ -1,0 +1,137 @@
+"""Framing by a mark at the end of each frame, as lines are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from proactor import errors
+from proactor.framing.base import (
+    BuiltInFraming,
+    FrameFault,
+    as_bytes,
+    check,
+    check_fits,
+    check_max_frame,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+LONGEST_DELIMITER: Final = 16
+
+
+@dataclass(frozen=True)
+class DelimiterFraming(BuiltInFraming):
+    r"""Each frame ends with a delimiter. Items are bytes.
+
+    Args:
+        delimiter: 1 to 16 bytes, such as ``b"\\r\\n"``.
+        max_frame: Bytes of the longest frame, its delimiter included.
+        strip: True: items come without the delimiter. False: with it.
+
+    Raises:
+        InvalidParameter: A length is out of range (87).
+    """
+
+    delimiter: bytes = b"\n"
+    max_frame: int = 65536
+    strip: bool = field(default=True, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Check the delimiter and the limit."""
+        object.__setattr__(self, "delimiter", as_bytes(self.delimiter))
+        check(
+            1 <= len(self.delimiter) <= LONGEST_DELIMITER,
+            f"the delimiter has {len(self.delimiter)} bytes: give 1 to {LONGEST_DELIMITER}",
+        )
+        check_max_frame(self.max_frame, len(self.delimiter))
+
+    def decoder(self) -> DelimiterDecoder:
+        """Return a decoder whose items are bytes."""
+        return DelimiterDecoder(self)
+
+    def encode(self, item: Buffer, /) -> bytes:
+        """Return the bytes of `item` and the delimiter.
+
+        With ``strip=False``, where items have their delimiter, none is added to one that has.
+
+        Raises:
+            InvalidParameter: There is a delimiter within them, so that the peer would see two
+                frames; or the frame would be too long (87).
+        """
+        body, delimiter = as_bytes(item), self.delimiter
+        ended = not self.strip and body.endswith(delimiter)
+        frame = body if ended else body + delimiter
+        first = frame.find(delimiter)
+        check(
+            first == len(frame) - len(delimiter),
+            f"cannot encode {len(body)} bytes: the delimiter {delimiter!r} is at byte {first} of"
+            " them; escape it, or use a framing by length",
+        )
+        check_fits(self, len(frame))
+        return frame
+
+    def _reason(self, fault: FrameFault, detail: int) -> str:
+        if fault is FrameFault.NO_DELIMITER:
+            return (
+                f"no delimiter {self.delimiter!r} in {detail} bytes: the limit of a frame is"
+                f" {self.max_frame}"
+            )
+        return super()._reason(fault, detail)
+
+    def _parameters(self) -> dict[str, int | bytes]:
+        return {
+            "kind": 3,
+            "max_frame": self.max_frame,
+            "delimiter": self.delimiter,
+            "strip_delimiter": int(self.strip),
+        }
+
+
+class DelimiterDecoder:
+    """Cuts frames at their delimiters."""
+
+    __slots__ = ("_dead", "_framing", "_kept", "_seen")
+
+    def __init__(self, framing: DelimiterFraming) -> None:
+        """Begin at the start of a frame."""
+        self._framing = framing
+        self._kept = bytearray()
+        self._seen = 0  # No delimiter begins before this byte.
+        self._dead: errors.FramingError | None = None
+
+    @property
+    def pending(self) -> int:
+        """Bytes kept of an unfinished frame."""
+        return len(self._kept)
+
+    def feed(self, data: Buffer, /) -> list[Any]:
+        """Take the next bytes, and return the items that they completed; see `Decoder.feed`."""
+        if self._dead is not None:
+            raise errors.FramingError(self._dead.reason)
+        items: list[Any] = []
+        kept = self._kept
+        kept += as_bytes(data)
+        start = 0
+        while (end := self._end(start, items)) > 0:
+            stop = end - len(self._framing.delimiter) if self._framing.strip else end
+            with memoryview(kept) as view:
+                items.append(bytes(view[start:stop]))
+            start, self._seen = end, 0
+        del kept[:start]
+        return items
+
+    def _end(self, start: int, items: list[Any]) -> int:
+        """Return where the frame ends that begins at `start`; 0 if that is not known yet."""
+        framing, kept = self._framing, self._kept
+        size, limit = len(framing.delimiter), start + framing.max_frame
+        found = kept.find(framing.delimiter, start + self._seen, limit)
+        if found >= 0:
+            return found + size
+        if len(kept) >= limit:
+            self._dead = framing.error_of(FrameFault.NO_DELIMITER, framing.max_frame, items)
+            self._kept = bytearray()
+            raise self._dead
+        self._seen = max(0, len(kept) - start - size + 1)
+        return 0
