@@ -20,6 +20,17 @@ LARGEST_FRAME: Final = 2**31 - 1
 """The largest `max_frame` there may be, so that each size fits into 32 bits natively, too."""
 
 
+class FramingKind(enum.IntEnum):
+    """The framings that the native engine knows; the numbers are those of ``core/framing.h``."""
+
+    RAW = 0
+    LENGTH = 1
+    PACKET = 2
+    DELIMITER = 3
+    FIXED = 4
+    VARINT = 5
+
+
 class FrameFault(enum.IntEnum):
     """What can be wrong with a frame; the numbers are those of ``core/framing.h``."""
 
@@ -92,7 +103,7 @@ class Framing(ABC):
     def native_parameters(self) -> dict[str, int | bytes] | None:
         """Return the fields of ``pa_framing`` in ``core/framing.h``, by their names.
 
-        None: only `decoder` knows how to cut this framing, and is called for every piece that
+        Those that are not there are 0; ``delimiter_length`` is the length of ``delimiter``. None: only `decoder` knows how to cut this framing, and is called for every piece that
         comes. So it is for a framing of your own, also for one that inherits from one of ours and
         has another `decoder` or `encode`.
         """
@@ -119,7 +130,11 @@ class BuiltInFraming(Framing):
 
     def native_parameters(self) -> dict[str, int | bytes] | None:
         """Return the fields of ``pa_framing``; None if a subclass decodes or encodes otherwise."""
-        kind = next(kind for kind in type(self).__mro__ if kind.__module__.startswith(_PACKAGE))
+        kind = next(
+            kind
+            for kind in type(self).__mro__
+            if issubclass(kind, BuiltInFraming) and BuiltInFraming in kind.__bases__
+        )
         if type(self).decoder is not kind.decoder or type(self).encode is not kind.encode:
             return None
         return self._parameters()
@@ -143,7 +158,7 @@ class BufferedDecoder(ABC):
         self._kept = bytearray()
         self._needed = 0  # It is of no use to look again while fewer bytes than these are kept.
         self.expected = 0
-        self._dead: errors.FramingError | None = None
+        self._dead = ""  # The reason, once there is one.
 
     @property
     def pending(self) -> int:
@@ -152,8 +167,8 @@ class BufferedDecoder(ABC):
 
     def feed(self, data: Buffer, /) -> list[Any]:
         """Take the next bytes, and return the items that they completed; see `Decoder.feed`."""
-        if self._dead is not None:
-            raise errors.FramingError(self._dead.reason)
+        if self._dead:
+            raise errors.FramingError(self._dead)
         kept = self._kept
         if kept:
             kept += as_bytes(data)
@@ -167,10 +182,13 @@ class BufferedDecoder(ABC):
         try:
             end = self._cut(source, items)
         except errors.FramingError as error:
-            self._dead = error
+            self._dead = error.reason
             self._kept = bytearray()
             raise
-        self._kept = bytearray(memoryview(source)[end:])
+        if end < len(source):
+            self._kept = bytearray(memoryview(source)[end:])
+        elif kept:
+            kept.clear()
         return items
 
     @abstractmethod
@@ -190,7 +208,7 @@ def broken_off(decoder: Decoder) -> str:
     expected = getattr(decoder, "expected", 0)
     if not expected:
         return f"the last frame broke off after {came} bytes"
-    return f"the last frame broke off: {came} of its {expected} bytes came, {expected - came} miss"
+    return f"the last frame broke off: {came} of its {expected} bytes came"
 
 
 def as_bytes(buffer: Buffer) -> bytes:
@@ -223,6 +241,3 @@ def check_fits(framing: Framing, length: int) -> None:
         f"cannot encode a frame of {length} bytes: max_frame is {framing.max_frame};"
         " send less at once, or raise it on both sides",
     )
-
-
-_PACKAGE: Final = __name__.rpartition(".")[0]

@@ -9,6 +9,7 @@ from proactor import errors
 from proactor.framing.base import (
     BuiltInFraming,
     FrameFault,
+    FramingKind,
     as_bytes,
     check,
     check_fits,
@@ -82,7 +83,7 @@ class DelimiterFraming(BuiltInFraming):
 
     def _parameters(self) -> dict[str, int | bytes]:
         return {
-            "kind": 3,
+            "kind": FramingKind.DELIMITER,
             "max_frame": self.max_frame,
             "delimiter": self.delimiter,
             "strip_delimiter": int(self.strip),
@@ -99,7 +100,7 @@ class DelimiterDecoder:
         self._framing = framing
         self._kept = bytearray()
         self._seen = 0  # No delimiter begins before this byte.
-        self._dead: errors.FramingError | None = None
+        self._dead = ""  # The reason, once there is one.
 
     @property
     def pending(self) -> int:
@@ -108,8 +109,8 @@ class DelimiterDecoder:
 
     def feed(self, data: Buffer, /) -> list[Any]:
         """Take the next bytes, and return the items that they completed; see `Decoder.feed`."""
-        if self._dead is not None:
-            raise errors.FramingError(self._dead.reason)
+        if self._dead:
+            raise errors.FramingError(self._dead)
         items: list[Any] = []
         kept = self._kept
         kept += as_bytes(data)
@@ -130,8 +131,9 @@ class DelimiterDecoder:
         if found >= 0:
             return found + size
         if len(kept) >= limit:
-            self._dead = framing.error_of(FrameFault.NO_DELIMITER, framing.max_frame, items)
+            error = framing.error_of(FrameFault.NO_DELIMITER, framing.max_frame, items)
+            self._dead = error.reason
             self._kept = bytearray()
-            raise self._dead
+            raise error
         self._seen = max(0, len(kept) - start - size + 1)
         return 0

@@ -10,6 +10,7 @@ from proactor.framing.base import (
     BufferedDecoder,
     BuiltInFraming,
     FrameFault,
+    FramingKind,
     as_bytes,
     check,
     check_fits,
@@ -90,6 +91,9 @@ class Packet:
 class PacketFraming(BuiltInFraming):
     """A size, an id, and the body. Items are `Packet`.
 
+    A packet that came by this framing, or was encoded for it, is sent as it is; so for frames that
+    look otherwise, subclass `Framing`, not this one.
+
     Args:
         max_frame: Bytes of the longest frame, header included.
         size_bytes: Bytes of the size: 1, 2, 3, 4 or 8.
@@ -144,7 +148,7 @@ class PacketFraming(BuiltInFraming):
                 assert isinstance(item.frame, tuple)
                 item.frame = self._frame_of(item.id, item.frame[0])
                 item.framing = self
-        return self.encode(item)
+        return PacketFraming.encode(self, item)
 
     def _frame_of(self, id: int, body: bytes) -> bytes:
         total = self.header_bytes + len(body)
@@ -170,7 +174,7 @@ class PacketFraming(BuiltInFraming):
 
     def _parameters(self) -> dict[str, int | bytes]:
         return {
-            "kind": 2,
+            "kind": FramingKind.PACKET,
             "max_frame": self.max_frame,
             "length_bytes": self.size_bytes,
             "id_bytes": self.id_bytes,

@@ -10,6 +10,7 @@ from proactor.framing.base import (
     BufferedDecoder,
     BuiltInFraming,
     FrameFault,
+    FramingKind,
     as_bytes,
     check,
     check_fits,
@@ -38,7 +39,7 @@ class RawFraming(BuiltInFraming):
         return as_bytes(item)
 
     def _parameters(self) -> dict[str, int | bytes]:
-        return {"kind": 0, "max_frame": self.max_frame}
+        return {"kind": FramingKind.RAW, "max_frame": self.max_frame}
 
 
 class RawDecoder:
@@ -90,7 +91,7 @@ class FixedFraming(BuiltInFraming):
         return frame
 
     def _parameters(self) -> dict[str, int | bytes]:
-        return {"kind": 4, "max_frame": self.size, "fixed_size": self.size}
+        return {"kind": FramingKind.FIXED, "max_frame": self.size, "fixed_size": self.size}
 
 
 class FixedDecoder(BufferedDecoder):
@@ -147,7 +148,8 @@ class LengthFraming(BuiltInFraming):
             0 <= offset < LARGEST_FRAME, f"length_offset is {offset}: give 0 to {LARGEST_FRAME - 1}"
         )
         check(
-            self.length_bytes in WIDTHS, f"length_bytes is {self.length_bytes}: give one of {WIDTHS}"
+            self.length_bytes in WIDTHS,
+            f"length_bytes is {self.length_bytes}: give one of {WIDTHS}",
         )
         check(
             abs(adjustment) <= LARGEST_FRAME,
@@ -209,7 +211,7 @@ class LengthFraming(BuiltInFraming):
 
     def _parameters(self) -> dict[str, int | bytes]:
         return {
-            "kind": 1,
+            "kind": FramingKind.LENGTH,
             "max_frame": self.max_frame,
             "length_offset": self.length_offset,
             "length_bytes": self.length_bytes,

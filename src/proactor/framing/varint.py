@@ -9,6 +9,7 @@ from proactor.framing.base import (
     BufferedDecoder,
     BuiltInFraming,
     FrameFault,
+    FramingKind,
     as_bytes,
     check_fits,
     check_max_frame,
@@ -70,7 +71,7 @@ class VarintFraming(BuiltInFraming):
         return super()._reason(fault, detail)
 
     def _parameters(self) -> dict[str, int | bytes]:
-        return {"kind": 5, "max_frame": self.max_frame}
+        return {"kind": FramingKind.VARINT, "max_frame": self.max_frame}
 
 
 class VarintDecoder(BufferedDecoder):
