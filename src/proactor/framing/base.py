@@ -103,9 +103,10 @@ class Framing(ABC):
     def native_parameters(self) -> dict[str, int | bytes] | None:
         """Return the fields of ``pa_framing`` in ``core/framing.h``, by their names.
 
-        Those that are not there are 0; ``delimiter_length`` is the length of ``delimiter``. None: only `decoder` knows how to cut this framing, and is called for every piece that
-        comes. So it is for a framing of your own, also for one that inherits from one of ours and
-        has another `decoder` or `encode`.
+        Those that are not there are 0; ``delimiter_length`` is the length of ``delimiter``. None:
+        only `decoder` knows how to cut this framing, and is called for every piece that comes. So
+        it is for a framing of your own, also for one that inherits from one of ours and has
+        another `decoder` or `encode`.
         """
         return None
 
