@@ -12,6 +12,7 @@ from proactor.errors import (
     Disconnected,
     EngineUnavailable,
     ForkedError,
+    FramingError,
     InvalidParameter,
     IoIncomplete,
     MessageTruncated,
@@ -31,6 +32,17 @@ from proactor.events import (
     wait_for_multiple_objects,
     wait_for_single_object,
 )
+from proactor.framing import (
+    Decoder,
+    DelimiterFraming,
+    FixedFraming,
+    Framing,
+    LengthFraming,
+    Packet,
+    PacketFraming,
+    RawFraming,
+    VarintFraming,
+)
 from proactor.messages import WM_USER, MessageQueue, NetworkMessage, async_select
 from proactor.network_events import (
     FD_ACCEPT,
@@ -49,6 +61,16 @@ from proactor.packets import CompletionPacket, PacketBatch
 from proactor.port import CompletionPort
 from proactor.selecting import FD_SETSIZE, ReadySets, select
 from proactor.sockets import OverlappedSocket
+from proactor.streams import (
+    Stream,
+    StreamEnd,
+    StreamGroup,
+    StreamLimits,
+    StreamNews,
+    StreamSink,
+    StreamStatistics,
+)
+from proactor.timers import Timer, TimerQueue
 from proactor.workers import WorkerPool, WorkerReport
 
 __version__ = "0.1.0"
@@ -70,12 +92,18 @@ __all__ = [
     "ConnectionAborted",
     "ConnectionRefused",
     "ConnectionReset",
+    "Decoder",
+    "DelimiterFraming",
     "Disconnected",
     "EngineUnavailable",
     "Event",
+    "FixedFraming",
     "ForkedError",
+    "Framing",
+    "FramingError",
     "InvalidParameter",
     "IoIncomplete",
+    "LengthFraming",
     "MessageQueue",
     "MessageTruncated",
     "NetworkEvents",
@@ -85,13 +113,26 @@ __all__ = [
     "Overlapped",
     "OverlappedBusy",
     "OverlappedSocket",
+    "Packet",
     "PacketBatch",
+    "PacketFraming",
     "PortClosed",
     "PortStatistics",
     "ProactorError",
+    "RawFraming",
     "ReadySets",
     "SocketClosed",
+    "Stream",
+    "StreamEnd",
+    "StreamGroup",
+    "StreamLimits",
+    "StreamNews",
+    "StreamSink",
+    "StreamStatistics",
     "TimedOut",
+    "Timer",
+    "TimerQueue",
+    "VarintFraming",
     "WaitCode",
     "WaitResult",
     "WorkerPool",

@@ -1,6 +1,8 @@
 """The completion port: one central queue of finished operations that any worker may take from.
 
-This module owns the public face and its argument checks; the queue itself is the engine's, and on
+A port also serves streams (`proactor.streams`), whose receives and sends are sorted out here: the
+first stream of a port gives it a desk, and without one a port pays a single test for them. This
+module owns the public face and its argument checks; the queue itself is the engine's, and on
 Windows the kernel's. Contracts: CreateIoCompletionPort, GetQueuedCompletionStatus(Ex),
 PostQueuedCompletionStatus.
 """
@@ -9,15 +11,21 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from proactor import errors, statuses
+from proactor.clock import deadline_after, seconds_left
 from proactor.engines import choose
-from proactor.engines.contract import PortStatistics
+from proactor.engines.contract import EnginePort, PortStatistics
+from proactor.engines.stream_contract import StreamLimits, StreamSink
+from proactor.framing import Framing, RawFraming
 from proactor.packets import CompletionPacket, PacketBatch
-from proactor.sockets import OverlappedSocket, engine_socket_of
+from proactor.sockets import OverlappedSocket, engine_socket_of, give_up
+from proactor.stream_turns import StreamDesk
+from proactor.streams import Stream, engine_streams_of, open_reference_stream, refuse_what_is_busy
 
 DEFAULT_STALL_TIMEOUT = 0.005
 """Seconds after which a worker that has not come back counts as blocked while packets wait."""
@@ -60,6 +68,13 @@ class CompletionPort:
             )
         self.concurrency = concurrency or default_concurrency()
         self._port = choose.current().open_port(self.concurrency, stall_timeout)
+        self._desk: StreamDesk | None = None
+        self._desk_lock = threading.Lock()
+
+    @property
+    def engine_port(self) -> EnginePort:
+        """The engine's side of the port."""
+        return self._port
 
     def attach(self, sock: OverlappedSocket, key: Any = None) -> None:
         """Associate `sock` with this port, for as long as the socket lives.
@@ -87,13 +102,17 @@ class CompletionPort:
         Raises:
             PortClosed: The port was closed before (6) or during (735) the wait.
         """
-        batch = self._port.get_many(1, timeout, False)
+        batch = self._get_many(1, timeout, False)
         return batch[0] if batch else None
 
     def get_many(
         self, limit: int = 64, timeout: float | None = None, *, alertable: bool = False
     ) -> PacketBatch:
         """Take up to `limit` packets in order: those that are queued, it does not wait for more.
+
+        A turn of a stream comes out as ``CompletionPacket(key=sink, overlapped=stream,
+        transferred=inbox_bytes)``: take its frames with ``stream.take()``. The turn is this
+        thread's until it comes back to the port, or ends it with ``stream.end_turn()``.
 
         Args:
             limit: The most packets to take, 1 or more.
@@ -106,11 +125,20 @@ class CompletionPort:
             InvalidParameter: `limit` is less than 1 (87).
             PortClosed: The port was closed before (6) or during (735) the wait.
         """
-        if limit < 1:
-            raise errors.refused(
-                statuses.ERROR_INVALID_PARAMETER, f"limit is 1 or more, not {limit}"
-            )
-        return self._port.get_many(limit, timeout, alertable)
+        _check_limit(limit)
+        return self._get_many(limit, timeout, alertable)
+
+    def _get_many(self, limit: int, timeout: float | None, alertable: bool) -> PacketBatch:
+        desk = self._desk
+        if desk is not None:
+            return desk.get_many(limit, timeout, alertable)
+        deadline = deadline_after(timeout)
+        batch = self._port.get_many(limit, timeout, alertable)
+        desk = self._desk
+        if desk is None:
+            return batch
+        # The first stream was opened during the wait: the packet may be a stream's.
+        return desk.get_many(limit, seconds_left(deadline), alertable, batch)
 
     def post(self, key: Any = None, overlapped: Any = None, transferred: Any = 0) -> None:
         """Queue a packet of your own behind those that are queued.
@@ -121,6 +149,83 @@ class CompletionPort:
             PortClosed: The port is closed (6).
         """
         self._port.post(CompletionPacket(key, overlapped, transferred))
+
+    # -- streams --
+
+    def open_stream(
+        self,
+        sock: OverlappedSocket,
+        sink: StreamSink,
+        framing: Framing | None = None,
+        limits: StreamLimits | None = None,
+    ) -> Stream:
+        """Take a connection over, to be served in turns: one worker at a time, in order.
+
+        The stream receives, cuts what comes into frames, and calls `sink` in the threads that are
+        in `serve`; it queues what is sent and sends it gathered. It begins with ``start()``.
+
+        Args:
+            sock: A connected TCP socket without operations in flight that is attached to no port.
+                It is closed *as an object*: the connection belongs to the stream.
+            sink: Whom the stream serves; see `StreamSink`.
+            framing: Where a frame ends. None is `RawFraming`: bytes as they come.
+            limits: What the stream may hold. None is ``StreamLimits()``.
+
+        Raises:
+            ProactorError: `sock` is not connected (10057).
+            InvalidParameter: It is attached to a port, has operations in flight, or was made with
+                ``overlapped=False`` (87).
+            SocketClosed: It is closed (10038).
+            PortClosed: This port is closed.
+            TypeError: An argument is of another type.
+
+        After an error `sock` is as it was.
+        """
+        framing = RawFraming() if framing is None else framing
+        limits = StreamLimits() if limits is None else limits
+        _check_type("framing", framing, Framing, "PacketFraming(), or another one")
+        _check_type("limits", limits, StreamLimits, "StreamLimits(...)")
+        engine_socket = engine_socket_of(sock, "open_stream")
+        engine = engine_streams_of(self._port)
+        if engine is None:
+            return open_reference_stream(self._desk_of_streams(), sock, sink, framing, limits)
+        refuse_what_is_busy(sock)
+        stream = engine.open_stream(engine_socket, sink, framing, limits)
+        give_up(sock)
+        return stream
+
+    def _desk_of_streams(self) -> StreamDesk:
+        with self._desk_lock:
+            if self._desk is None:
+                self._desk = StreamDesk(self._port)
+            return self._desk
+
+    def serve(self, limit: int = 64, timeout: float | None = None) -> PacketBatch:
+        """Run the turns of streams that are due, and take the packets that belong to none.
+
+        Like `get_many`, but the sinks of streams are called inside, one after another. When the
+        calling thread comes (back) here, its turns end, and what they queued is sent.
+
+        Args:
+            limit: The most packets to take at once, 1 or more.
+            timeout: Seconds to wait for something to do; None waits for ever.
+
+        Returns:
+            The other packets: posted ones, accepts, operations of sockets that are no streams.
+            Empty on time-out, and also earlier, after turns.
+
+        Raises:
+            InvalidParameter: `limit` is less than 1 (87).
+            PortClosed: The port was closed before (6) or during (735) the wait.
+        """
+        _check_limit(limit)
+        desk = self._desk
+        if desk is not None:
+            return desk.serve(limit, timeout)
+        engine = engine_streams_of(self._port)
+        if engine is not None:
+            return engine.serve(limit, timeout)
+        return self._desk_of_streams().serve(limit, timeout)
 
     @contextmanager
     def blocking(self) -> Iterator[None]:
@@ -139,10 +244,13 @@ class CompletionPort:
     def close(self) -> None:
         """Close the port: waiting threads raise `PortClosed`, queued packets are lost.
 
-        Attached sockets stay open; what they complete from now on indicates nowhere. Closing
-        twice does nothing.
+        Attached sockets stay open; what they complete from now on indicates nowhere. Streams end:
+        their connections are closed, what they hold is dropped, and their sinks are not called
+        any more. Closing twice does nothing.
         """
         self._port.close()
+        if self._desk is not None:
+            self._desk.close()
 
     def statistics(self) -> PortStatistics:
         """Return a snapshot of the port's counters; also of a closed one."""
@@ -155,3 +263,15 @@ class CompletionPort:
     def __exit__(self, *exc: object) -> None:
         """Close the port."""
         self.close()
+
+
+def _check_limit(limit: int) -> None:
+    if limit < 1:
+        raise errors.refused(statuses.ERROR_INVALID_PARAMETER, f"limit is 1 or more, not {limit}")
+
+
+def _check_type(name: str, value: object, wanted: type, remedy: str) -> None:
+    if not isinstance(value, wanted):
+        raise TypeError(
+            f"open_stream: {name} is a {wanted.__name__}, not {type(value).__name__}: give {remedy}"
+        )

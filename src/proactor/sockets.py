@@ -473,3 +473,26 @@ def engine_socket_of(sock: OverlappedSocket, tried: str) -> EngineSocket:
         )
     sock._open()
     return sock.engine_socket
+
+
+def moved_from(sock: OverlappedSocket) -> OverlappedSocket:
+    """Return another object for the connection of an open `sock`, which is closed as an object.
+
+    Unlike `OverlappedSocket.duplicate` this makes no second handle: the new owner is the only one.
+    """
+    owner = OverlappedSocket.__new__(OverlappedSocket)
+    owner.__dict__.update(sock.__dict__)
+    give_up(sock)
+    return owner
+
+
+def move_back(owner: OverlappedSocket, sock: OverlappedSocket) -> None:
+    """Undo `moved_from`."""
+    sock.__dict__.update(owner.__dict__)
+    give_up(owner)
+
+
+def give_up(sock: OverlappedSocket) -> None:
+    """Close `sock` as an object only: the connection is somebody else's now."""
+    sock._closed = True
+    sock._quick = None

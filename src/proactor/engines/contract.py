@@ -8,6 +8,9 @@ An engine owns the operating system's side of five things, and every engine indi
 - `EngineEvent`: a waitable flag;
 - `EngineMessageQueue`: the queue that ``async_select`` posts to.
 
+A port *may* also bring streams of its own, by the methods of `stream_contract.EngineStreamPort`;
+where it does not, streams are plain Python over its sockets.
+
 Rules that no method may break (section 2 of the design):
 
 1. *One indication.* A started `Operation` is indicated exactly once: its packet is queued, or its
@@ -194,6 +197,9 @@ class EngineSocket(Protocol):
         ``operation.peer`` are filled in. Serves recv, send, recv_from, send_to, connect, accept,
         disconnect and transmit_file.
         """
+
+    def has_outstanding(self) -> bool:
+        """Say whether an operation that was started on it is not complete yet."""
 
     def cancel(self, operation: Operation | None, *, own_thread_only: bool) -> bool:
         """Request the end of one operation, or of all; say whether any was outstanding.

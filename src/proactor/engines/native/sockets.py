@@ -66,6 +66,10 @@ class NativeSocket(_engine.SocketCore):
 
     # -- ending --
 
+    def has_outstanding(self) -> bool:
+        """See `EngineSocket.has_outstanding`."""
+        return self.reads or self.writes
+
     def cancel(self, operation: Operation | None, *, own_thread_only: bool) -> bool:
         """See `EngineSocket.cancel`."""
         self.dispatcher.this_thread()

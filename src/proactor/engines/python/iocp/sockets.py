@@ -167,6 +167,11 @@ class IocpSocket:
         """Do the operation synchronously; see the contract."""
         return perform.perform(self, operation)
 
+    def has_outstanding(self) -> bool:
+        """Say whether an operation is not complete; see the contract."""
+        with self.file.lock:
+            return any(map(_is_pending, list(self.file.in_flight)))
+
     def cancel(self, operation: Operation | None, *, own_thread_only: bool) -> bool:
         """Request the end of one operation, or of all; see the contract."""
         with self.file.lock:

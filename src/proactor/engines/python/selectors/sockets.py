@@ -108,6 +108,11 @@ class SelectorsSocket(OperationQueues):
 
     # -- ending --
 
+    def has_outstanding(self) -> bool:
+        """See `EngineSocket.has_outstanding`."""
+        with self.lock:
+            return bool(self.reads or self.writes or self.awaiting)
+
     def cancel(self, operation: Operation | None, *, own_thread_only: bool) -> bool:
         """See `EngineSocket.cancel`."""
         caller = self.dispatcher.this_thread()

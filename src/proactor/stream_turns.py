@@ -1,0 +1,280 @@
+"""Turns: who serves which stream, and when what was queued leaves. The desk of one port.
+
+The desk sorts the packets that come out of the engine's port: a receive or a send of a stream is
+the stream's, everything else the caller's. Streams that are due a turn stand in ``ready``, which
+all threads of the port share, as does ``dirty``: streams with something to send at the end of a
+batch of turns. So nothing is held by a thread that blocks in a handler: with each batch of more than
+one turn a packet is posted behind it, by which the port's own rule for stalled threads brings
+another worker, who goes on where the first one stands.
+
+Rule: no lock is held while a sink is called.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from proactor import errors
+from proactor.clock import deadline_after, seconds_left
+from proactor.engines.contract import EnginePort
+from proactor.overlapped import Overlapped
+from proactor.packets import CompletionPacket, PacketBatch
+
+if TYPE_CHECKING:
+    from proactor.stream_reference import ReferenceStream
+
+FLUSH_AFTER = 0.0005
+"""Seconds of handlers after which a batch sends what was queued, so that no first reply is late."""
+
+TURNS_AT_ONCE = 64
+"""Turns that one call of `StreamDesk.serve` runs at most."""
+
+TURN = object()
+"""Key of a packet that a stream posts when it is due a turn; the stream is the ``overlapped``."""
+
+_GO_ON = object()
+
+
+class StreamOverlapped(Overlapped):
+    """The receive, or the send, of a stream, which is the key of its packet."""
+
+    __slots__ = ()
+
+
+class _Here(threading.local):
+    """What the calling thread is doing.
+
+    Attributes:
+        desk: Whose batch of turns it is in, None: in none.
+        turns: The turns that `get_many` gave out to it.
+    """
+
+    desk: StreamDesk | None = None
+    turns: list[ReferenceStream] | None = None
+
+
+here = _Here()
+
+
+class StreamDesk:
+    """Runs the turns of the streams of one port. Thread-safe.
+
+    Attributes:
+        port: The engine's port.
+        dirty: Streams that have something to send when the batch ends.
+    """
+
+    def __init__(self, port: EnginePort) -> None:
+        """Serve the streams that will be added."""
+        self.port = port
+        self.dirty: deque[ReferenceStream] = deque()
+        self._ready: deque[ReferenceStream] = deque()
+        self._streams: set[ReferenceStream] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._go_on_is_posted = False
+
+    # -- which streams there are --
+
+    def add(self, stream: ReferenceStream) -> None:
+        """Keep `stream` alive until it has ended.
+
+        Raises:
+            PortClosed: The port is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise errors.port_closed(
+                    "cannot open a stream on the completion port: it is closed",
+                    while_waiting=False,
+                )
+            self._streams.add(stream)
+
+    def forget(self, stream: ReferenceStream) -> None:
+        """`stream` has ended, or was never opened."""
+        with self._lock:
+            self._streams.discard(stream)
+
+    def close(self) -> None:
+        """The port is closed: so is every stream, and no sink is called any more."""
+        with self._lock:
+            self._closed = True
+            left, self._streams = list(self._streams), set()
+        for stream in left:
+            stream.abandon()
+        self._ready.clear()
+        self.dirty.clear()
+
+    # -- a thread comes to the port --
+
+    def serve(self, limit: int, timeout: float | None) -> PacketBatch:
+        """See `CompletionPort.serve`."""
+        self._come_back()
+        mine = PacketBatch()
+        if self._ready:
+            self._run_ready()
+            return mine
+        for packet in self.port.get_many(limit, timeout, False):
+            stream = self._sort(packet, mine)
+            if stream is not None:
+                self._ready.append(stream)
+        if not mine:
+            self._run_ready()
+        else:
+            # Whoever comes first runs the turns: the caller, when it has handled these.
+            self._post_go_on()
+            self.flush_dirty()
+        return mine
+
+    def get_many(
+        self,
+        limit: int,
+        timeout: float | None,
+        alertable: bool,
+        taken: PacketBatch | None = None,
+    ) -> PacketBatch:
+        """See `CompletionPort.get_many`: turns come out as packets; `taken` came before."""
+        self._come_back()
+        deadline = deadline_after(timeout)
+        mine = PacketBatch()
+        while True:
+            self._give_out_ready(limit, mine)
+            if mine:
+                return mine
+            if taken is not None:
+                batch, taken = taken, None
+            else:
+                batch = self.port.get_many(limit, seconds_left(deadline), alertable)
+            for packet in batch:
+                stream = self._sort(packet, mine)
+                if stream is not None:
+                    self._give_out(stream, mine)
+            self.flush_dirty_unless_held()
+            if mine or batch.woken_by_apc or not batch:
+                mine.woken_by_apc = batch.woken_by_apc
+                return mine
+
+    def _come_back(self) -> None:
+        turns = here.turns
+        if turns:
+            here.turns = [stream for stream in turns if stream.desk is not self]
+            for stream in turns:
+                if stream.desk is self:
+                    stream.end_given_turn()
+        if here.desk is self:
+            here.desk = None
+        self.flush_dirty()
+
+    # -- sorting --
+
+    def _sort(self, packet: CompletionPacket, mine: PacketBatch) -> ReferenceStream | None:
+        """Let a stream have what is its own, and return it if a turn is due; add others to `mine`."""
+        operation = packet.overlapped
+        stream: ReferenceStream
+        if type(operation) is StreamOverlapped:
+            stream = packet.key
+            if operation is stream.receiving_by:
+                return stream if stream.has_received(packet.transferred, packet.error) else None
+            stream.has_sent(packet.error)
+        elif packet.key is TURN:
+            stream = operation
+            return stream
+        elif packet.key is _GO_ON:
+            self._go_on_is_posted = False
+        else:
+            mine.append(packet)
+        return None
+
+    # -- running turns --
+
+    def _run_ready(self) -> None:
+        ready = self._ready
+        if not ready:
+            self.flush_dirty()
+            return
+        here.desk = self
+        if len(ready) > 1:
+            self._post_go_on()
+        began = time.monotonic()
+        try:
+            for _ in range(TURNS_AT_ONCE):
+                try:
+                    stream = ready.popleft()
+                except IndexError:
+                    break
+                stream.run_turn()
+                if self.dirty and time.monotonic() - began > FLUSH_AFTER:
+                    self.flush_dirty()
+                    began = time.monotonic()
+            else:
+                if ready:
+                    self._post_go_on()
+        finally:
+            here.desk = None
+            self.flush_dirty()
+
+    def _post_go_on(self) -> None:
+        """Let another worker run what is ready if this one does not come back."""
+        if self._ready and not self._go_on_is_posted:
+            self._go_on_is_posted = True
+            self._post(CompletionPacket(_GO_ON))
+
+    def post_turn(self, stream: ReferenceStream) -> None:
+        """Put `stream` at the end of the port's queue."""
+        self._post(CompletionPacket(TURN, stream))
+
+    def _post(self, packet: CompletionPacket) -> None:
+        try:
+            self.port.post(packet)
+        except errors.PortClosed:
+            self._go_on_is_posted = False  # `close` ends the streams; nobody is called any more.
+
+    def _give_out_ready(self, limit: int, mine: PacketBatch) -> None:
+        while self._ready and len(mine) < limit:
+            try:
+                stream = self._ready.popleft()
+            except IndexError:
+                return
+            self._give_out(stream, mine)
+
+    def _give_out(self, stream: ReferenceStream, mine: PacketBatch) -> None:
+        """Begin a turn that the caller of `get_many` holds; no packet if there is no frame."""
+        if here.turns is None:
+            here.turns = []
+        here.desk = self
+        try:
+            if stream.begin_given_turn():
+                here.turns.append(stream)
+                mine.append(CompletionPacket(stream.sink, stream, stream.inbox_bytes))
+        finally:
+            if not here.turns:
+                here.desk = None
+
+    def end_given_turn(self, stream: ReferenceStream) -> None:
+        """End one turn of the calling thread before it comes back."""
+        turns = here.turns
+        if not turns or stream not in turns:
+            return
+        turns.remove(stream)
+        stream.end_given_turn()
+        if not turns:
+            here.desk = None
+            self.flush_dirty()
+
+    def flush_dirty_unless_held(self) -> None:
+        """Send what turns without a frame have queued, unless the thread holds others."""
+        if here.desk is None:
+            self.flush_dirty()
+
+    def flush_dirty(self) -> None:
+        """Send what was queued in turns; other threads' too, which may be blocked."""
+        dirty = self.dirty
+        while dirty:
+            try:
+                stream = dirty.popleft()
+            except IndexError:
+                return
+            stream.send_now()
