@@ -32,6 +32,8 @@ _OURS: Final = {
     "port-1": ("port_echo", "--workers", "1"),
     "port-1-skip": ("port_echo", "--workers", "1", "--skip-on-success"),
     "port-5": ("port_echo", "--workers", "5"),
+    "stream-1": ("stream_echo", "--workers", "1"),
+    "stream-5": ("stream_echo", "--workers", "5"),
     "completion-port": ("completion_port_model",),
 }
 _SMALLEST_BUFFER: Final = 4096

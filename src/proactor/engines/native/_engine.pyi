@@ -7,7 +7,9 @@ from typing import Any
 from proactor import errors
 from proactor.engines.contract import PortStatistics
 from proactor.engines.native.waits import NativeDispatcher
+from proactor.engines.stream_contract import StreamLimits
 from proactor.engines.userspace.threads import ThreadRecord
+from proactor.framing import Framing
 from proactor.overlapped import Operation
 from proactor.packets import CompletionPacket, PacketBatch
 
@@ -98,6 +100,12 @@ class PortCore:
     def get_many(self, limit: int, timeout: float | None, alertable: bool) -> PacketBatch:
         """See `EnginePort.get_many`."""
 
+    def serve(self, limit: int, timeout: float | None) -> PacketBatch:
+        """See `EngineStreamPort.serve`."""
+
+    def check_open(self) -> None:
+        """Raise if the port is closed."""
+
     def attach_core(self, sock: SocketCore, key: Any) -> int:
         """Associate `sock`; return 0 or an errno."""
 
@@ -109,6 +117,87 @@ class PortCore:
 
     def refusal(self, tried: str, while_waiting: bool) -> errors.PortClosed:
         """Return the error of a call on a closed port."""
+
+class StreamTerms:
+    """A framing and limits as the core wants them; shared by the streams that have the same."""
+
+    @property
+    def framing(self) -> Framing:
+        """As given."""
+
+    def __init__(self, framing: Framing, limits: StreamLimits) -> None:
+        """Translate them."""
+
+class StreamCore:
+    """The hot half of `NativeStream`; what it does not name here is as in `EngineStream`."""
+
+    sink: Any
+    @property
+    def engine(self) -> EngineCore:
+        """The engine that it belongs to."""
+
+    @property
+    def port(self) -> PortCore:
+        """The port that serves it."""
+
+    def __init__(self, port: PortCore, sock: SocketCore, sink: Any, terms: StreamTerms) -> None:
+        """Take the descriptor of `sock`.
+
+        Raises:
+            OSError: It is closed, busy or not connected; it is as it was.
+        """
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def peer(self) -> tuple[Any, ...]: ...
+    @property
+    def local(self) -> tuple[Any, ...]: ...
+    @property
+    def framing(self) -> Framing: ...
+    @property
+    def queued_bytes(self) -> int: ...
+    @property
+    def queued_packets(self) -> int: ...
+    @property
+    def inbox_bytes(self) -> int: ...
+    @property
+    def is_closing(self) -> bool: ...
+    @property
+    def last_received(self) -> float: ...
+    @property
+    def last_sent(self) -> float: ...
+    def start(self) -> None: ...
+    def send(self, item: Any, key: Any = None) -> bool: ...
+    def send_frame(self, frame: Any, key: Any = None) -> bool: ...
+    def drop_oldest(self, needed_bytes: int, needed_packets: int = 1) -> int: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def post(self, call: Callable[[], object]) -> bool: ...
+    def take(self) -> list[Any]: ...
+    def end_turn(self) -> None: ...
+    def abort_core(self, end: int, reason: str) -> None:
+        """End with a reset; `end` is the core's number of the end."""
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters by name."""
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once it is closed."""
+
+class GroupCore:
+    """The hot half of `NativeGroup`; see `EngineStreamGroup`."""
+
+    def __init__(self, port: PortCore) -> None:
+        """Make an empty group for the streams of `port`."""
+
+    def add(self, stream: Any) -> None: ...
+    def discard(self, stream: Any) -> None: ...
+    def __contains__(self, stream: object) -> bool: ...
+    def __len__(self) -> int: ...
+    def broadcast_frame(self, frame: bytes, exclude: Any, key: Any) -> list[Any]: ...
 
 class SocketCore:
     """The hot half of a socket.
@@ -167,6 +256,9 @@ class SocketCore:
 
     def close_core(self, reset: bool) -> None:
         """Close the descriptor, which is no longer that of `sock`."""
+
+    def detach_core(self) -> None:
+        """The descriptor has gone elsewhere: closed as an object."""
 
     def shutdown_core(self, how: int) -> int:
         """Shut down; return 0 or an errno."""

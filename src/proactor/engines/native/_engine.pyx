@@ -13,12 +13,13 @@ cimport cython
 from cpython.buffer cimport (
     PyBUF_SIMPLE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
 )
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_Append
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EBADF
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -31,6 +32,7 @@ from proactor import errors, statuses
 from proactor.clock import deadline_after
 from proactor.engines.contract import PortStatistics
 from proactor.engines.indications import call_routine
+from proactor.framing import Packet, broken_off
 from proactor.overlapped import Operation, OperationKind, Overlapped
 from proactor.packets import CompletionPacket, PacketBatch
 
@@ -54,6 +56,7 @@ cdef dict _KINDS = {
 cdef enum:
     MOST_TAKEN = 64  # Packets that one call of the core hands over.
     MISSES_BEFORE_WAITING = 4  # Receives that find nothing, after which they only wait.
+    SLICE = 256  # Streams that are flushed before others are served again.
 
 cdef Py_ssize_t PACKET_KEY = slot_offset(CompletionPacket.key)
 cdef Py_ssize_t PACKET_OVERLAPPED = slot_offset(CompletionPacket.overlapped)
@@ -61,6 +64,9 @@ cdef Py_ssize_t PACKET_TRANSFERRED = slot_offset(CompletionPacket.transferred)
 cdef Py_ssize_t PACKET_ERROR = slot_offset(CompletionPacket.error)
 cdef Py_ssize_t PACKET_OPERATION = slot_offset(CompletionPacket.operation)
 cdef Py_ssize_t BATCH_WOKEN = slot_offset(PacketBatch.woken_by_apc)
+cdef Py_ssize_t PACKET_ID = slot_offset(Packet.id)
+cdef Py_ssize_t PACKET_FRAME = slot_offset(Packet.frame)
+cdef Py_ssize_t PACKET_FRAMING = slot_offset(Packet.framing)
 cdef Py_ssize_t AT_ACCEPTED = slot_offset(Overlapped.accepted)
 cdef Py_ssize_t AT_ADDRESS = slot_offset(Overlapped.address)
 cdef Py_ssize_t AT_EVENT = slot_offset(Overlapped.event)
@@ -92,3 +98,4 @@ include "face/threads.pxi"
 include "face/reactor.pxi"
 include "face/ports.pxi"
 include "face/sockets.pxi"
+include "face/streams.pxi"

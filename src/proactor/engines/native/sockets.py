@@ -99,6 +99,13 @@ class NativeSocket(_engine.SocketCore):
             self.close_core(reset)
         self._on_close()
 
+    def moved(self) -> None:
+        """The descriptor belongs to a stream now: this is closed as an object."""
+        with self.lock:
+            self._handles = 0
+            self.detach_core()
+        self._on_close()
+
     def shutdown(self, how: int) -> None:
         """See `EngineSocket.shutdown`."""
         self.dispatcher.this_thread()

@@ -37,6 +37,7 @@ typedef enum {
     PA_RECV = 1, PA_SEND, PA_RECV_FROM, PA_SEND_TO,
     PA_ACCEPT, PA_CONNECT, PA_DISCONNECT, PA_TRANSMIT_FILE,
     PA_POSTED,            /* not an operation: a packet of the user's, see pa_port_post */
+    PA_TURN,              /* not an operation: a stream wants to be served, see streams.h */
 } pa_kind;
 
 /* What pa_submit answers. */
@@ -142,6 +143,9 @@ pa_socket *pa_socket_new(pa_engine *engine, int fd, uint32_t flags, void *owner)
 void pa_socket_hold(pa_socket *socket);
 void pa_socket_release(pa_socket *socket);
 int pa_socket_fd(const pa_socket *socket);
+/* Give the descriptor to the caller and be closed: -EBADF is closed, -EBUSY has operations or a port,
+ * -ENOTCONN is no connected stream. */
+int pa_socket_detach(pa_socket *socket);
 uint32_t pa_socket_flags(const pa_socket *socket);
 /* errno of the last failed connect, 0 if it did not fail; looks at a connect in progress. */
 int pa_socket_connect_error(pa_socket *socket);

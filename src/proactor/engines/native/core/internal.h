@@ -11,6 +11,8 @@
 #include <pthread.h>
 
 #include "core.h"
+#include "inbox.h"
+#include "streams.h"
 #include "words/status.h"
 
 #define PA_PUBLIC_FLAGS 0x1FFu
@@ -64,6 +66,21 @@ typedef struct {
 
 extern const pa_driver pa_driver_epoll;
 
+/* -- what the streams of an engine share ----------------------------------------------------------- */
+
+typedef struct {
+    pa_chunks chunks;
+    uint8_t *scratch;              /* owned; what is received first. The serving lock guards it. */
+    size_t batch_bytes;            /* received by streams in this batch; likewise */
+    _Atomic int64_t now;           /* of the last batch */
+    _Atomic(pa_shared *) owed;
+    pthread_mutex_t lock;          /* a leaf; guards what follows */
+    pa_stream **streams;           /* owned; by slot */
+    uint32_t *spare;               /* slots below `used` that are free; lies behind `streams` */
+    uint32_t used, capacity, spare_count;
+    uint64_t serial;
+} pa_stream_pool;
+
 /* -- the engine -------------------------------------------------------------------------------- */
 
 enum { PA_RUNNING = 0, PA_ASLEEP = 1, PA_WOKEN = 2 };
@@ -97,6 +114,8 @@ struct pa_engine {
     bool stopping;
     _Atomic(pa_socket *) retired;  /* unwatched; the reactor's references, see pa_retire */
     pa_thread *candidates;         /* waiting threads that could run the reactor, newest first */
+    atomic_int batch;              /* how many sockets are served before their owners are */
+    pa_stream_pool pool;
     pthread_t thread, backup;
     pa_counters counters;
 };
@@ -105,6 +124,11 @@ struct pa_engine {
     atomic_fetch_add_explicit(&(engine)->counters.field, (amount), memory_order_relaxed)
 
 int64_t pa_now(void);
+/* The time of the last batch, which costs nothing. */
+static inline int64_t pa_recently(pa_engine *engine)
+{
+    return atomic_load_explicit(&engine->pool.now, memory_order_relaxed);
+}
 /* Become the one that runs the reactor; if another one does, stand in line (thread may be NULL). */
 bool pa_turn_begin(pa_engine *engine, pa_thread *thread);
 void pa_turn_end(pa_engine *engine);
@@ -144,6 +168,7 @@ struct pa_socket {
     /* Guarded by the engine's lock, since two sockets meet here. */
     pa_op *awaiting;               /* accepts that wait for first data on their connections */
     pa_op *reserved_by;            /* the accept that will make this socket its connection */
+    pa_stream *stream;             /* that has taken the socket over; no operations then */
 };
 
 static inline bool pa_has(const pa_socket *socket, uint32_t bits)
@@ -175,6 +200,9 @@ void pa_rearm(pa_socket *socket, uint32_t keep);
 void pa_close_descriptor(pa_socket *socket);
 void pa_serve(pa_socket *socket, uint32_t ready, pa_wakes *wakes);   /* takes the lock itself */
 
+/* streams.c */
+void pa_stream_serve(pa_stream *stream, uint32_t ready, pa_wakes *wakes);
+
 /* attempts.c: one attempt at each kind that touches one descriptor only */
 pa_outcome pa_finish(pa_op *op, uint32_t status, uint64_t transferred);
 pa_outcome pa_fail(pa_op *op, int number);
@@ -202,6 +230,11 @@ void pa_end_connection_of(pa_op *op);
 /* refusals.c: STATUS_SUCCESS if `op` may start */
 uint32_t pa_refuse(pa_socket *socket, pa_op *op);
 
+/* streams.c, without a lock */
+void pa_pool_open(pa_stream_pool *pool);
+void pa_pool_close(pa_stream_pool *pool);
+void pa_streams_lose_port(pa_engine *engine, pa_port *port);
+
 /* -- ports and threads --------------------------------------------------------------------------- */
 
 /* A thread's gate: what it does, and whether it must look again. */
@@ -218,6 +251,9 @@ struct pa_thread {
     pa_thread *next_runner, *previous_runner;
     pa_thread *next_candidate, *previous_candidate;
     bool is_candidate;
+    bool in_batch;                     /* serves turns: what it queues on streams waits for the end */
+    pa_stream *dirty, *last_dirty;     /* a reference each; changes under the stream's own lock */
+    int64_t dirty_since;
 };
 
 struct pa_port {

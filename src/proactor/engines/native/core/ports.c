@@ -207,10 +207,13 @@ void pa_port_close(pa_port *port, void (*lost)(pa_op *op, void *context), void *
         pa_leave_slot(port, port->runners);
     pthread_mutex_unlock(&port->lock);
     pa_wake_all(&wakes);
+    pa_streams_lose_port(port->engine, port);
     while (op) {
         pa_op *next = op->next;
         op->next = NULL;
-        if (lost)
+        if (op->kind == PA_TURN)
+            pa_turn_lost(op);
+        else if (lost)
             lost(op, context);
         op = next;
     }

@@ -210,7 +210,10 @@ static void run(pa_socket *socket, pa_queue *queue, pa_wakes *wakes)
 void pa_serve(pa_socket *socket, uint32_t ready, pa_wakes *wakes)
 {
     pthread_mutex_lock(&socket->lock);
-    if (socket->armed) {   /* Else closed or disarmed since the driver looked. */
+    if (socket->stream) {
+        if (socket->armed)
+            pa_stream_serve(socket->stream, ready, wakes);
+    } else if (socket->armed) {   /* Else closed or disarmed since the driver looked. */
         bool idle_reader = !socket->reads.head;
         if (ready & PA_READ)
             run(socket, &socket->reads, wakes);

@@ -119,15 +119,32 @@ static void leave_batch(pa_engine *engine)
         pa_drop_retired(engine);
 }
 
+/* What is received in one batch should fit into the caches until its owners have read it. */
+enum { MUCH = 256 * 1024, LITTLE = 64 * 1024, SMALLEST_BATCH = 4 };
+
+static void adapt_batch(pa_engine *engine)
+{
+    size_t bytes = engine->pool.batch_bytes;
+    int batch = atomic_load_explicit(&engine->batch, memory_order_relaxed);
+    engine->pool.batch_bytes = 0;
+    if (bytes > MUCH && batch > SMALLEST_BATCH)
+        batch /= 2;
+    else if (bytes < LITTLE && batch < PA_BATCH)
+        batch *= 2;
+    atomic_store_explicit(&engine->batch, batch, memory_order_relaxed);
+}
+
 static void serve(pa_engine *engine, const pa_ready *ready, int count)
 {
     pa_wakes wakes = {0};
     pthread_mutex_lock(&engine->serving);
+    atomic_store_explicit(&engine->pool.now, pa_now(), memory_order_relaxed);
     for (int i = 0; i < count; i++) {
         pa_serve(ready[i].socket, ready[i].ready, &wakes);
         if (i % 32 == 31)
             pa_wake_all(&wakes);   /* One wake a batch, but not later than this. */
     }
+    adapt_batch(engine);
     pthread_mutex_unlock(&engine->serving);
     pa_wake_all(&wakes);
 }
@@ -163,7 +180,8 @@ int pa_turn(pa_engine *engine, int64_t timeout_ns, atomic_int *gate)
     atomic_fetch_add(&engine->active, 1);
     if (timeout_ns && !atomic_compare_exchange_strong(&engine->state, &awake, PA_ASLEEP))
         timeout_ns = 0;
-    int count = engine->driver->wait(engine, timeout_ns, ready, PA_BATCH);
+    int count = engine->driver->wait(engine, timeout_ns, ready,
+                                     atomic_load_explicit(&engine->batch, memory_order_relaxed));
     atomic_exchange(&engine->state, PA_RUNNING);
     if (gate)
         atomic_exchange(gate, PA_AWAKE);
@@ -266,6 +284,9 @@ static void open_locks(pa_engine *engine)
     pthread_cond_init(&engine->free_to_turn, NULL);
     pthread_cond_init(&engine->backup_due, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    pa_pool_open(&engine->pool);
+    atomic_init(&engine->batch, PA_BATCH);
+    atomic_init(&engine->pool.now, pa_now());
 }
 
 int pa_engine_new(const char *name, pa_engine **out)
@@ -306,6 +327,7 @@ void pa_engine_free(pa_engine *engine)
         stop_threads(engine);
         pa_drop_retired(engine);
         engine->driver->close(engine);
+        pa_pool_close(&engine->pool);
         pthread_mutex_destroy(&engine->serving);
         pthread_mutex_destroy(&engine->lock);
         pthread_cond_destroy(&engine->free_to_turn);

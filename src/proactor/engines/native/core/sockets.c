@@ -62,6 +62,25 @@ int pa_socket_fd(const pa_socket *socket)
     return atomic_load(&((pa_socket *)socket)->fd);
 }
 
+int pa_socket_detach(pa_socket *socket)
+{
+    int answer;
+    pthread_mutex_lock(&socket->lock);
+    if (pa_has(socket, PA_CLOSED) || socket->fd < 0) {
+        answer = -EBADF;
+    } else if (socket->reads.head || socket->writes.head || atomic_load(&socket->port)) {
+        answer = -EBUSY;
+    } else if (pa_has(socket, PA_DATAGRAM) || !pa_has(socket, PA_CONNECTED)) {
+        answer = -ENOTCONN;
+    } else {
+        pa_set_interest(socket, 0);
+        pa_mark(socket, PA_CLOSED, 0);
+        answer = atomic_exchange(&socket->fd, -1);
+    }
+    pthread_mutex_unlock(&socket->lock);
+    return answer;
+}
+
 uint32_t pa_socket_flags(const pa_socket *constant)
 {
     pa_socket *socket = (pa_socket *)constant;

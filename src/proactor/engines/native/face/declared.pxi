@@ -96,6 +96,12 @@ cdef extern from "<arpa/inet.h>" nogil:
     struct sockaddr_storage:
         uint16_t ss_family
 
+cdef extern from "<sys/socket.h>" nogil:
+    struct sockaddr:
+        pass
+    int getpeername(int fd, sockaddr *name, socklen_t *length)
+    int getsockname(int fd, sockaddr *name, socklen_t *length)
+
 cdef extern from "<stdbool.h>":
     ctypedef unsigned char pa_bool "bool"
 
@@ -120,6 +126,7 @@ cdef extern from "core/core.h" nogil:
         PA_DISCONNECT
         PA_TRANSMIT_FILE
         PA_POSTED
+        PA_TURN
 
     ctypedef enum pa_answer:
         PA_PENDING
@@ -191,6 +198,7 @@ cdef extern from "core/core.h" nogil:
 
     pa_socket *pa_socket_new(pa_engine *engine, int fd, uint32_t flags, void *owner)
     void pa_socket_release(pa_socket *sock)
+    int pa_socket_detach(pa_socket *sock)
     uint32_t pa_socket_flags(const pa_socket *sock)
     int pa_socket_connect_error(pa_socket *sock)
     void pa_socket_set_skip_on_success(pa_socket *sock)
@@ -228,3 +236,134 @@ cdef extern from "core/core.h" nogil:
         uint64_t completed
         uint64_t stalls
     void pa_port_statistics_get(pa_port *port, pa_port_statistics *out)
+
+cdef extern from "core/framing.h" nogil:
+    enum:
+        PA_LONGEST_DELIMITER
+        PA_RAW_FRAMING
+        PA_PACKET_FRAMING
+    ctypedef int pa_framing_kind
+    ctypedef struct pa_framing:
+        pa_framing_kind kind
+        uint32_t max_frame
+        uint32_t length_offset
+        uint8_t length_bytes
+        uint8_t id_bytes
+        pa_bool big_endian
+        pa_bool includes_header
+        int64_t length_adjustment
+        uint32_t strip
+        uint32_t fixed_size
+        uint8_t *delimiter
+        uint8_t delimiter_length
+        pa_bool strip_delimiter
+    ctypedef struct pa_frame:
+        size_t total
+        size_t body_offset
+        size_t body_length
+        uint64_t id
+
+cdef extern from "core/streams.h" nogil:
+    ctypedef struct pa_stream
+    ctypedef struct pa_group
+    ctypedef struct pa_shared:
+        void *owner
+        pa_shared *next
+
+    ctypedef struct pa_stream_limits:
+        size_t inbox_high
+        size_t inbox_low
+        size_t send_high
+        size_t send_low
+        size_t send_bytes
+        uint32_t send_packets
+
+    ctypedef enum pa_stream_end:
+        PA_NOT_ENDED
+        PA_END_PEER_CLOSED
+        PA_END_RESET
+        PA_END_CLOSED
+        PA_END_ABORTED
+        PA_END_PROTOCOL
+        PA_END_ERROR
+
+    enum:
+        PA_DRAINED
+        PA_ABOVE_HIGH
+        PA_POSTED_CALLS
+        PA_SHARE_FROM
+        PA_NO_KEY
+
+    ctypedef enum pa_send_answer:
+        PA_QUEUED
+        PA_FULL
+        PA_OVER
+
+    ctypedef struct pa_stream_statistics:
+        uint64_t bytes_received
+        uint64_t frames_received
+        uint64_t bytes_sent
+        uint64_t packets_sent
+        uint64_t sends
+        uint64_t dropped
+        uint64_t replaced
+        uint64_t refused
+
+    ctypedef struct pa_stream_state:
+        size_t inbox_bytes
+        size_t queued_bytes
+        uint32_t queued_packets
+        pa_bool closing
+        pa_bool over
+        int error
+        int framing_error
+        uint64_t framing_detail
+        size_t missing
+        size_t expected
+        int64_t last_received
+        int64_t last_sent
+
+    pa_stream *pa_stream_new(
+        pa_socket *sock, pa_port *port, const pa_framing *framing, const pa_stream_limits *limits,
+        void *owner
+    )
+    void pa_stream_hold(pa_stream *stream)
+    void pa_stream_release(pa_stream *stream)
+    int pa_stream_start(pa_stream *stream)
+    uint64_t pa_stream_id(const pa_stream *stream)
+    void *pa_stream_owner(const pa_stream *stream)
+    int pa_stream_fd(const pa_stream *stream)
+    pa_send_answer pa_stream_send(
+        pa_stream *stream, pa_thread *self, const void *data, size_t length, pa_shared *shared,
+        uint64_t key
+    )
+    uint32_t pa_stream_drop_oldest(pa_stream *stream, size_t size, uint32_t packets)
+    void pa_stream_flush(pa_stream *stream)
+    void pa_batch_begin(pa_thread *self)
+    pa_bool pa_is_late(const pa_thread *self)
+    pa_bool pa_flush_dirty(pa_thread *self, int limit)
+    void pa_stream_close(pa_stream *stream, pa_thread *self)
+    void pa_stream_abort(pa_stream *stream, pa_stream_end end)
+    void pa_stream_pause(pa_stream *stream)
+    void pa_stream_resume(pa_stream *stream)
+    pa_bool pa_stream_post(pa_stream *stream)
+    pa_stream *pa_turn_of(pa_op *op)
+    uint32_t pa_turn_begin_serving(pa_stream *stream)
+    int pa_turn_next(pa_stream *stream, const uint8_t **data, pa_frame *frame)
+    pa_stream_end pa_turn_end_of(pa_stream *stream)
+    void pa_turn_end_serving(pa_stream *stream)
+    void pa_stream_state_get(pa_stream *stream, pa_stream_state *out)
+    void pa_stream_statistics_get(pa_stream *stream, pa_stream_statistics *out)
+    pa_shared *pa_shared_new(void *owner)
+    void pa_shared_release(pa_engine *engine, pa_shared *shared)
+    pa_shared *pa_engine_take_owed(pa_engine *engine)
+    pa_group *pa_group_new()
+    void pa_group_free(pa_group *group)
+    int pa_group_add(pa_group *group, pa_stream *stream)
+    pa_bool pa_group_discard(pa_group *group, pa_stream *stream)
+    pa_bool pa_group_has(pa_group *group, pa_stream *stream)
+    size_t pa_group_count(pa_group *group)
+    size_t pa_group_broadcast(
+        pa_group *group, pa_thread *self, const void *data, size_t length, pa_shared *shared,
+        uint64_t key, pa_stream *exclude, pa_stream **refused
+    )

@@ -7,6 +7,8 @@ cdef class PortCore:
     cdef readonly EngineCore engine
     cdef readonly bint closed
     cdef int concurrency
+    cdef object interruption
+    """A KeyboardInterrupt that a sink has met; `serve` raises it when its turns are done."""
 
     def __cinit__(self, EngineCore engine, int concurrency, stall_timeout):
         cdef int64_t stall = -1 if stall_timeout is None else <int64_t>(stall_timeout * 1e9)
@@ -50,6 +52,8 @@ cdef class PortCore:
         cdef bint associated = thread.association is self
         if timeout is not None:
             wait = nanoseconds(timeout)
+        if thread.has_turns or self.engine.has_streams:
+            thread.end_turns(0)
         batch = new_batch()
         if not associated:
             if alertable and thread.record.apcs:
@@ -70,7 +74,7 @@ cdef class PortCore:
         if count < 0:
             raise self.refusal("get from", count != -EBADF)
         if count > 0:
-            fill(batch, taken, count)
+            fill(batch, taken, count, thread)
             if count == MOST_TAKEN:
                 self.take_more(thread, batch, limit)
         elif alertable:
@@ -135,8 +139,55 @@ cdef class PortCore:
             count = pa_port_take(self.port, thread.thread, taken, most)
             if count <= 0:
                 return 0
-            fill(batch, taken, count)
+            fill(batch, taken, count, thread)
         return 0
+
+    def serve(self, limit, timeout):
+        """See `CompletionPort.serve`: the turns of streams run here, other packets are returned."""
+        cdef ThreadCore thread = current_thread(self.engine)
+        cdef pa_op *taken[MOST_TAKEN]
+        cdef int64_t wait = -1
+        cdef int count, most = MOST_TAKEN if limit > MOST_TAKEN else limit
+        if timeout is not None:
+            wait = nanoseconds(timeout)
+        thread.association = self
+        if thread.end_turns(SLICE):
+            wait = 0  # More is to be flushed: only look who else wants to be served.
+        count = pa_port_take(self.port, thread.thread, taken, most)
+        if count == 0:
+            count = self.wait(thread, taken, most, wait, False)
+        if count < 0:
+            raise self.refusal("serve", count != -EBADF)
+        batch = new_batch()
+        if count:
+            self.serve_taken(batch, taken, count, thread)
+        if self.interruption is not None:
+            interruption, self.interruption = self.interruption, None
+            raise interruption
+        return batch
+
+    cdef int serve_taken(self, batch, pa_op **taken, int count, ThreadCore thread) except -1:
+        cdef int index
+        pa_batch_begin(thread.thread)
+        for index in range(count):
+            if taken[index].kind != PA_TURN:
+                fill(batch, &taken[index], 1, thread)
+                continue
+            (<StreamCore>pa_stream_owner(<pa_stream *>taken[index].owner)).run_turn(
+                taken[index], thread
+            )
+            if index % 8 == 7 and pa_is_late(thread.thread):
+                with nogil:
+                    pa_flush_dirty(thread.thread, 0)
+                    pa_batch_begin(thread.thread)
+        with nogil:
+            pa_flush_dirty(thread.thread, SLICE)
+        return 0
+
+    def check_open(self):
+        """Raise if the port is closed."""
+        if self.closed:
+            raise self.refusal("open a stream on", False)
 
     def attach_core(self, SocketCore sock, key):
         """Associate `sock`; return 0 or an errno."""
@@ -159,6 +210,7 @@ cdef class PortCore:
         if self.engine.dead:
             return
         pa_port_close(self.port, chain, &lost)
+        pay_owed(self.engine)
         if self.engine.has_in_flight():
             self.engine.need_indicator()  # It lets go of what is lost from now on.
         while lost != NULL:
@@ -226,11 +278,14 @@ cdef int64_t nanoseconds(timeout) except -1:
     return <int64_t>(seconds * 1e9)
 
 
-cdef int fill(batch, pa_op **taken, int count) except -1:
+cdef int fill(batch, pa_op **taken, int count, ThreadCore thread) except -1:
     """Make packets of what a thread has taken; whatever fails, none is lost."""
     cdef int index
     cdef Flight flight
     for index in range(count):
+        if taken[index].kind == PA_TURN:
+            PyList_Append(batch, packet_of_turn(taken[index], thread))
+            continue
         flight = flight_of(taken[index])
         if flight.op.kind == PA_POSTED:
             packet = flight.operation
@@ -245,6 +300,21 @@ cdef int fill(batch, pa_op **taken, int count) except -1:
         else:
             PyList_Append(batch, packet_of(flight))
     return 0
+
+
+cdef object packet_of_turn(pa_op *op, ThreadCore thread):
+    """Begin a turn that lasts until its thread comes back to the port."""
+    cdef StreamCore stream = <StreamCore>pa_stream_owner(<pa_stream *>op.owner)
+    cdef uint32_t news
+    pa_turn_of(op)
+    stream.in_turn = True
+    thread.has_turns = True
+    thread.turns.append(stream)
+    pa_batch_begin(thread.thread)
+    news = pa_turn_begin_serving(stream.stream)
+    if news:
+        stream.tell(news)
+    return new_packet(stream._sink, stream, stream.state().inbox_bytes)
 
 
 cdef object packet_of_quick(Flight flight):

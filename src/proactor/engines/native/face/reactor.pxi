@@ -8,6 +8,8 @@ cdef class EngineCore:
     cdef pa_thread *indicating
     cdef readonly bint dead
     cdef bint has_indicator
+    cdef bint has_streams
+    """There are, or were."""
     cdef public object dispatcher
     cdef public object start_indicator
     """Called once, when there may be something for `indicate_all`."""

@@ -300,6 +300,11 @@ cdef class SocketCore:
         self.sock.detach()
         pa_socket_close(self.socket, reset)
 
+    def detach_core(self):
+        """The descriptor has gone elsewhere."""
+        self.closed = True
+        self.sock.detach()
+
     def shutdown_core(self, int how):
         """Shut down; return 0 or an errno."""
         return -pa_socket_shutdown(self.socket, how)

@@ -8,10 +8,14 @@ cdef class ThreadCore:
     cdef readonly EngineCore engine
     cdef readonly object record
     cdef object association
+    cdef list turns
+    """Streams whose turns were handed out as packets: they end when the thread comes back."""
+    cdef bint has_turns
 
     def __cinit__(self, EngineCore engine, record):
         self.engine = engine
         self.record = record
+        self.turns = []
         self.thread = pa_thread_new()
         if self.thread == NULL:
             raise MemoryError
@@ -58,6 +62,22 @@ cdef class ThreadCore:
     def end_blocking(self, uintptr_t given):
         """Take the slot back."""
         self.resume(<pa_port *>given)
+
+    cdef bint end_turns(self, int limit) except *:
+        """The thread comes back: end its turns, and flush up to `limit` streams that it queued for.
+
+        Says whether some are left to be flushed.
+        """
+        cdef bint more
+        if self.has_turns:
+            self.has_turns = False
+            turns, self.turns = self.turns, []
+            for stream in turns:
+                (<StreamCore>stream).end_turn()
+        pay_owed(self.engine)
+        with nogil:
+            more = pa_flush_dirty(self.thread, limit)
+        return more
 
     def interrupt(self):
         """Make the wait of this thread at a port look at its APCs."""

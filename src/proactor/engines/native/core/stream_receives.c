@@ -1,0 +1,134 @@
+/* What a stream receives: read it, keep it, cut it into frames, and stop where the inbox is full. */
+#include "stream_state.h"
+
+/* An unfinished frame that lacks this much is received in place. */
+enum { IN_PLACE_FROM = 8192 };
+
+/* Mark what is whole now. A broken frame ends the stream, once what came before it is delivered. */
+static void cut(pa_stream *stream)
+{
+    pa_inbox *inbox = &stream->inbox;
+    pa_frame frame;
+    if (!stream->framing) {
+        stream->counts.frames_received++;
+        inbox->whole = inbox->end;
+        return;
+    }
+    while (inbox->whole < inbox->end) {
+        int answer = pa_frame_next(stream->framing, inbox->bytes + inbox->whole,
+                                   inbox->end - inbox->whole, &stream->seen, &frame,
+                                   &stream->framing_detail);
+        if (answer == 0) {
+            stream->need = frame.total;
+            return;
+        }
+        if (answer < 0) {
+            stream->framing_error = answer;
+            stream->end = PA_END_PROTOCOL;
+            inbox->end = inbox->whole;
+            return;
+        }
+        stream->seen = stream->need = 0;
+        stream->counts.frames_received++;
+        inbox->whole += (uint32_t)frame.total;
+    }
+}
+
+static void note_received(pa_stream *stream, size_t count)
+{
+    pa_engine *engine = pa_engine_of(stream);
+    PA_COUNT(engine, bytes_received, count);
+    engine->pool.batch_bytes += count;
+    stream->counts.bytes_received += count;
+    stream->last_received = pa_recently(engine);
+}
+
+/* Something whole is there, or the end. */
+static void tell(pa_stream *stream, pa_wakes *wakes)
+{
+    bool deliverable = stream->inbox.whole > stream->inbox.begin && !stream->paused;
+    if (deliverable || stream->end)
+        pa_stream_schedule(stream, wakes);
+}
+
+/* What came lies in the engine's scratch, which is given to the inbox where it is much. */
+static bool keep(pa_stream *stream, size_t count)
+{
+    pa_stream_pool *pool = &pa_engine_of(stream)->pool;
+    if (count >= PA_KEEP_CHUNK_FROM && !pa_inbox_size(&stream->inbox)) {
+        pa_inbox_adopt(&stream->inbox, &pool->chunks, pool->scratch, count);
+        pool->scratch = NULL;
+        return true;
+    }
+    return pa_inbox_append(&stream->inbox, &pool->chunks, pool->scratch, count, stream->need);
+}
+
+/* How much of an unfinished frame can be received behind what is there already. */
+static size_t room_in_place(pa_stream *stream)
+{
+    pa_inbox *inbox = &stream->inbox;
+    size_t there = inbox->end - inbox->whole;
+    if (!there || stream->need < there + IN_PLACE_FROM)
+        return 0;
+    if (!pa_inbox_reserve(inbox, &pa_engine_of(stream)->pool.chunks,
+                          stream->need + (inbox->whole - inbox->begin)))
+        return 0;
+    size_t room = inbox->capacity - inbox->end, lacking = stream->need - there;
+    return room < lacking ? room : lacking;
+}
+
+static ssize_t read_some(pa_stream *stream, size_t in_place)
+{
+    pa_stream_pool *pool = &pa_engine_of(stream)->pool;
+    int fd = stream->socket->fd;
+    struct iovec pieces[2] = {{stream->inbox.bytes + stream->inbox.end, in_place},
+                              {pool->scratch, PA_CHUNK}};
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+    ssize_t count;
+    do
+        count = in_place ? recvmsg(fd, &message, MSG_DONTWAIT)
+                         : recv(fd, pool->scratch, PA_CHUNK, MSG_DONTWAIT);
+    while (count < 0 && errno == EINTR);
+    return count;
+}
+
+static void peer_is_done(pa_stream *stream, pa_wakes *wakes)
+{
+    stream->eof = true;
+    stream->missing = stream->inbox.end - stream->inbox.whole;
+    if (!stream->closing && !stream->end)
+        stream->end = PA_END_PEER_CLOSED;
+    pa_stream_after_flush(stream, wakes);   /* It may have waited for this. */
+    tell(stream, wakes);
+}
+
+/* Read once; called with the engine's serving lock held, which guards the scratch. */
+void pa_stream_receive(pa_stream *stream, pa_wakes *wakes)
+{
+    pa_stream_pool *pool = &pa_engine_of(stream)->pool;
+    if (!pool->scratch && !(pool->scratch = pa_chunks_take(&pool->chunks)))
+        return;   /* No memory now: the data stays in the kernel, which tells again. */
+    size_t in_place = stream->closing ? 0 : room_in_place(stream);
+    ssize_t count = read_some(stream, in_place);
+    if (count < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            pa_stream_fail(stream, errno, wakes);
+        return;
+    }
+    if (count == 0) {
+        peer_is_done(stream, wakes);
+        return;
+    }
+    note_received(stream, (size_t)count);
+    if (stream->closing)
+        return;   /* Nobody wants it any more; read so that the FIN can come. */
+    size_t placed = (size_t)count < in_place ? (size_t)count : in_place;
+    stream->inbox.end += (uint32_t)placed;
+    if ((size_t)count > placed && !keep(stream, (size_t)count - placed)) {
+        pa_stream_fail(stream, ENOMEM, wakes);   /* The bytes are lost: so is the stream. */
+        return;
+    }
+    cut(stream);
+    stream->full = pa_stream_inbox_bytes(stream) > stream->limits->inbox_high;
+    tell(stream, wakes);
+}

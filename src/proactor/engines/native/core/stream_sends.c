@@ -1,0 +1,198 @@
+/* What a stream sends: queue it, gather it, and say where the peer does not keep up. */
+#include "stream_state.h"
+
+#include <stdlib.h>
+
+enum {
+    EARLY_BYTES = 128 * 1024,     /* queued in one batch: it leaves before the end of the batch */
+    LATE_NS = 500000,             /* how long the first packet of a batch waits for the others */
+};
+
+/* -- flushing -- */
+
+static ssize_t send_pieces(int fd, struct iovec *pieces, int count)
+{
+    if (count == 1)
+        return send(fd, pieces->iov_base, pieces->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
+    return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void send_queued(pa_stream *stream, pa_wakes *wakes)
+{
+    pa_engine *engine = pa_engine_of(stream);
+    struct iovec pieces[PA_IOV_MAX];
+    for (size_t moved = 0; stream->queue.count;) {
+        if (moved >= PA_TURN_BYTES) {
+            stream->blocked = true;   /* Others must not starve: go on at the next readiness. */
+            return;
+        }
+        int pieces_count = pa_sends_gather(&stream->queue, pieces, PA_IOV_MAX);
+        ssize_t count = send_pieces(stream->socket->fd, pieces, pieces_count);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            stream->blocked = true;
+            return;
+        }
+        if (count < 0) {
+            pa_stream_fail(stream, errno, wakes);
+            return;
+        }
+        PA_COUNT(engine, bytes_sent, (uint64_t)count);
+        moved += (size_t)count;
+        stream->counts.bytes_sent += (uint64_t)count;
+        stream->counts.sends++;
+        stream->counts.packets_sent += pa_sends_advance(&stream->queue, engine, (size_t)count);
+        stream->last_sent = pa_recently(engine);
+    }
+}
+
+/* Tell each crossing of a water mark once. */
+static void note_water(pa_stream *stream, pa_wakes *wakes)
+{
+    size_t bytes = stream->queue.bytes;
+    if (!stream->above && bytes > stream->limits->send_high) {
+        stream->above = true;
+        stream->news |= PA_ABOVE_HIGH;
+    } else if (stream->above && bytes <= stream->limits->send_low) {
+        stream->above = false;
+        stream->news |= PA_DRAINED;
+    } else {
+        return;
+    }
+    if (!stream->closing)
+        pa_stream_schedule(stream, wakes);
+}
+
+void pa_stream_flush_locked(pa_stream *stream, pa_wakes *wakes)
+{
+    if (stream->queue.count && !stream->blocked && stream->socket->fd >= 0)
+        send_queued(stream, wakes);
+    note_water(stream, wakes);
+    pa_stream_after_flush(stream, wakes);
+    pa_stream_watch(stream);
+}
+
+void pa_stream_flush(pa_stream *stream)
+{
+    pa_wakes wakes = {0};
+    pthread_mutex_lock(&stream->socket->lock);
+    pa_stream_flush_locked(stream, &wakes);
+    pthread_mutex_unlock(&stream->socket->lock);
+    pa_wake_all(&wakes);
+}
+
+/* -- what a thread has queued in its batch of turns -- */
+
+void pa_batch_begin(pa_thread *self)
+{
+    self->in_batch = true;
+}
+
+bool pa_in_batch(const pa_thread *self)
+{
+    return self->in_batch;
+}
+
+static void remember_dirty(pa_thread *self, pa_stream *stream)
+{
+    if (stream->dirty)
+        return;
+    stream->dirty = true;
+    stream->next_dirty = NULL;
+    pa_stream_hold(stream);
+    if (self->last_dirty)
+        self->last_dirty->next_dirty = stream;
+    else {
+        self->dirty = stream;
+        self->dirty_since = pa_now();
+    }
+    self->last_dirty = stream;
+}
+
+bool pa_is_late(const pa_thread *self)
+{
+    return self->dirty && pa_now() - self->dirty_since > LATE_NS;
+}
+
+bool pa_flush_dirty(pa_thread *self, int limit)
+{
+    for (int count = 0; self->dirty && (!limit || count < limit); count++) {
+        pa_wakes wakes = {0};
+        pa_stream *stream = self->dirty;
+        pthread_mutex_lock(&stream->socket->lock);
+        self->dirty = stream->next_dirty;
+        if (!self->dirty)
+            self->last_dirty = NULL;
+        stream->dirty = false;
+        pa_stream_flush_locked(stream, &wakes);
+        pthread_mutex_unlock(&stream->socket->lock);
+        pa_wake_all(&wakes);
+        pa_stream_release(stream);
+    }
+    if (!self->dirty)
+        self->in_batch = false;
+    return self->dirty != NULL;
+}
+
+/* -- queueing -- */
+
+static bool fits(const pa_stream *stream, size_t bytes, uint32_t packets)
+{
+    const pa_send_queue *queue = &stream->queue;
+    if (!queue->count)
+        return true;
+    return queue->bytes + bytes <= stream->limits->send_bytes
+           && queue->count + packets <= stream->limits->send_packets;
+}
+
+static pa_send_answer queue_packet(pa_stream *stream, const void *bytes, size_t length,
+                                   pa_shared *shared, uint64_t key, pa_wakes *wakes)
+{
+    pa_engine *engine = pa_engine_of(stream);
+    if (stream->closing || stream->over || (stream->end && stream->end != PA_END_PEER_CLOSED))
+        return PA_OVER;
+    if (key != PA_NO_KEY) {
+        int answer = pa_sends_replace(&stream->queue, engine, bytes, length, shared, key);
+        if (answer > 0)
+            stream->counts.replaced++;
+        if (answer)
+            return answer > 0 ? PA_QUEUED : PA_FULL;
+    }
+    if (!fits(stream, length, 1))
+        pa_stream_flush_locked(stream, wakes);   /* Only what the kernel does not take counts. */
+    if (!fits(stream, length, 1) || pa_sends_push(&stream->queue, bytes, length, shared, key) < 0) {
+        stream->counts.refused++;
+        return stream->end && stream->end != PA_END_PEER_CLOSED ? PA_OVER : PA_FULL;
+    }
+    return PA_QUEUED;
+}
+
+pa_send_answer pa_stream_send(pa_stream *stream, pa_thread *self, const void *bytes, size_t length,
+                              pa_shared *shared, uint64_t key)
+{
+    pa_wakes wakes = {0};
+    pthread_mutex_lock(&stream->socket->lock);
+    pa_send_answer answer = queue_packet(stream, bytes, length, shared, key, &wakes);
+    if (answer == PA_QUEUED && !stream->blocked && self && self->in_batch
+        && stream->queue.bytes < EARLY_BYTES)
+        remember_dirty(self, stream);
+    else if (answer == PA_QUEUED)
+        pa_stream_flush_locked(stream, &wakes);
+    pthread_mutex_unlock(&stream->socket->lock);
+    pa_wake_all(&wakes);
+    return answer;
+}
+
+uint32_t pa_stream_drop_oldest(pa_stream *stream, size_t bytes, uint32_t packets)
+{
+    uint32_t count = 0;
+    pthread_mutex_lock(&stream->socket->lock);
+    while (!fits(stream, bytes, packets)
+           && pa_sends_drop_oldest(&stream->queue, pa_engine_of(stream)))
+        count++;
+    stream->counts.dropped += count;
+    pthread_mutex_unlock(&stream->socket->lock);
+    return count;
+}

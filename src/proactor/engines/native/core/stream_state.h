@@ -1,0 +1,59 @@
+/* A stream as its own files see it. */
+#ifndef PA_STREAM_STATE_H
+#define PA_STREAM_STATE_H
+
+#include "inbox.h"
+#include "internal.h"
+#include "send_queue.h"
+#include "streams.h"
+
+typedef enum { PA_TURN_IDLE, PA_TURN_QUEUED, PA_TURN_RUNNING } pa_turn_state;
+
+struct pa_stream {
+    atomic_int references;
+    pa_socket *socket;             /* the only reference to it */
+    const pa_framing *framing;     /* the owner's; NULL: raw */
+    const pa_stream_limits *limits;
+    void *owner;
+    pa_shared *farewell;           /* owed to the owner when the engine's reference goes */
+    uint64_t id;
+    pa_inbox inbox;
+    pa_inbox taken;                /* the turn's alone */
+    size_t seen, need;             /* of the unfinished frame: looked at, and bytes in all if known */
+    pa_send_queue queue;
+    pa_stream *next_dirty;
+    int64_t last_received, last_sent;
+    pa_stream_statistics counts;
+    uint64_t framing_detail;
+    int error, framing_error;
+    uint32_t missing;
+    uint8_t turn, news, end;
+    bool again;                    /* something came while a turn was running */
+    bool has_taken;                /* frames are taken and not delivered, as the turn last said */
+    uint32_t taken_bytes;
+    bool started;
+    bool paused, full;             /* not receiving: at the owner's wish, or the inbox is full */
+    bool eof, closing, fin_sent;
+    bool over;                     /* the end is told, or nobody is there to tell it to */
+    bool blocked;                  /* the kernel takes no more: waiting for room to write */
+    bool above;                    /* PA_ABOVE_HIGH is told, PA_DRAINED is due */
+    bool dirty;                    /* in some thread's list of streams to be flushed */
+};
+
+/* Everything below: the socket's lock is held. */
+
+static inline pa_engine *pa_engine_of(const pa_stream *stream) { return stream->socket->engine; }
+
+/* streams.c */
+void pa_stream_schedule(pa_stream *stream, pa_wakes *wakes);
+void pa_stream_fail(pa_stream *stream, int number, pa_wakes *wakes);
+void pa_stream_after_flush(pa_stream *stream, pa_wakes *wakes);
+void pa_stream_watch(pa_stream *stream);
+void pa_stream_leave(pa_stream *stream);
+size_t pa_stream_inbox_bytes(const pa_stream *stream);
+/* stream_receives.c */
+void pa_stream_receive(pa_stream *stream, pa_wakes *wakes);
+/* stream_sends.c */
+void pa_stream_flush_locked(pa_stream *stream, pa_wakes *wakes);
+
+#endif

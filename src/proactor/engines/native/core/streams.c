@@ -1,0 +1,533 @@
+/* The life of a stream: begin, turns, and the ways to end. */
+#include "stream_state.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* -- the pool of an engine: chunks, what is owed, and the table of all streams -- */
+
+void pa_pool_open(pa_stream_pool *pool)
+{
+    pa_chunks_open(&pool->chunks);
+    pthread_mutex_init(&pool->lock, NULL);
+}
+
+void pa_pool_close(pa_stream_pool *pool)
+{
+    free(pool->scratch);
+    free(pool->streams);
+    pa_chunks_close(&pool->chunks);
+    pthread_mutex_destroy(&pool->lock);
+}
+
+static bool enter_table(pa_stream_pool *pool, pa_stream *stream)
+{
+    pthread_mutex_lock(&pool->lock);
+    uint32_t slot = 0;
+    if (pool->spare_count) {
+        slot = pool->spare[--pool->spare_count];
+    } else {
+        if (pool->used == pool->capacity) {
+            uint32_t capacity = pool->capacity ? pool->capacity * 2 : 64;
+            /* One allocation: the streams, then the numbers of the slots that are free. */
+            pa_stream **streams = malloc(capacity * (sizeof *streams + sizeof *pool->spare));
+            if (!streams) {
+                pthread_mutex_unlock(&pool->lock);
+                return false;
+            }
+            for (uint32_t i = 0; i < pool->used; i++)
+                streams[i] = pool->streams[i];
+            free(pool->streams);
+            pool->streams = streams;
+            pool->spare = (uint32_t *)(streams + capacity);
+            pool->capacity = capacity;
+        }
+        slot = pool->used++;
+    }
+    pool->streams[slot] = stream;
+    stream->id = ++pool->serial << 32 | slot;
+    pthread_mutex_unlock(&pool->lock);
+    return true;
+}
+
+static void leave_table(pa_stream_pool *pool, pa_stream *stream)
+{
+    uint32_t slot = (uint32_t)stream->id;
+    pthread_mutex_lock(&pool->lock);
+    pool->streams[slot] = NULL;
+    pool->spare[pool->spare_count++] = slot;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+pa_shared *pa_shared_new(void *owner)
+{
+    pa_shared *shared = malloc(sizeof *shared);
+    if (shared) {
+        atomic_init(&shared->references, 1);
+        shared->owner = owner;
+    }
+    return shared;
+}
+
+void pa_shared_release(pa_engine *engine, pa_shared *shared)
+{
+    if (atomic_fetch_sub_explicit(&shared->references, 1, memory_order_acq_rel) != 1)
+        return;
+    pa_shared *first = atomic_load_explicit(&engine->pool.owed, memory_order_relaxed);
+    do
+        shared->next = first;
+    while (!atomic_compare_exchange_weak(&engine->pool.owed, &first, shared));
+}
+
+pa_shared *pa_engine_take_owed(pa_engine *engine)
+{
+    if (!atomic_load_explicit(&engine->pool.owed, memory_order_relaxed))
+        return NULL;
+    return atomic_exchange(&engine->pool.owed, NULL);
+}
+
+/* -- making and counting -- */
+
+pa_stream *pa_stream_new(pa_socket *socket, pa_port *port, const pa_framing *framing,
+                         const pa_stream_limits *limits, void *owner)
+{
+    pa_stream *stream = calloc(1, sizeof *stream);
+    if (!stream)
+        return NULL;
+    stream->farewell = pa_shared_new(owner);
+    if (!stream->farewell || !enter_table(&socket->engine->pool, stream)) {
+        free(stream->farewell);
+        free(stream);
+        return NULL;
+    }
+    atomic_init(&stream->references, 1);
+    stream->socket = socket;
+    stream->framing = framing;
+    stream->limits = limits;
+    stream->owner = owner;
+    stream->last_received = stream->last_sent = pa_now();
+    pthread_mutex_lock(&socket->lock);
+    socket->stream = stream;
+    pa_port_hold(port);
+    atomic_store(&socket->port, port);
+    pthread_mutex_unlock(&socket->lock);
+    return stream;
+}
+
+void pa_stream_hold(pa_stream *stream)
+{
+    atomic_fetch_add_explicit(&stream->references, 1, memory_order_relaxed);
+}
+
+void pa_stream_release(pa_stream *stream)
+{
+    if (atomic_fetch_sub_explicit(&stream->references, 1, memory_order_acq_rel) != 1)
+        return;
+    pa_socket *socket = stream->socket;
+    pa_engine *engine = socket->engine;
+    pa_inbox_clear(&stream->inbox, &engine->pool.chunks);
+    pa_inbox_clear(&stream->taken, &engine->pool.chunks);
+    pa_sends_clear(&stream->queue, engine);
+    leave_table(&engine->pool, stream);
+    /* The reactor may name the socket still, in a batch that it is about to serve. */
+    pthread_mutex_lock(&socket->lock);
+    socket->stream = NULL;
+    pa_close_descriptor(socket);
+    pthread_mutex_unlock(&socket->lock);
+    pa_socket_release(socket);
+    free(stream->farewell);
+    free(stream);
+}
+
+uint64_t pa_stream_id(const pa_stream *stream) { return stream->id; }
+void *pa_stream_owner(const pa_stream *stream) { return stream->owner; }
+int pa_stream_fd(const pa_stream *stream) { return pa_socket_fd(stream->socket); }
+
+size_t pa_stream_inbox_bytes(const pa_stream *stream)
+{
+    return pa_inbox_size(&stream->inbox) + stream->taken_bytes;
+}
+
+/* -- watching -- */
+
+static bool wants_to_read(const pa_stream *stream)
+{
+    if (!stream->started || stream->eof || stream->over)
+        return false;
+    if (stream->closing)
+        return !stream->end;
+    return !stream->end && !stream->paused && !stream->full;
+}
+
+void pa_stream_watch(pa_stream *stream)
+{
+    uint32_t wanted = (wants_to_read(stream) ? PA_READ : 0) | (stream->blocked ? PA_WRITE : 0);
+    if (stream->socket->fd >= 0 && pa_set_interest(stream->socket, wanted) < 0 && wanted)
+        stream->error = ENOMEM;   /* The kernel has no memory to watch one more: rare, and loud. */
+}
+
+/* Nothing goes in or out any more: the descriptor is closed, what is queued is dropped. */
+void pa_stream_leave(pa_stream *stream)
+{
+    stream->counts.dropped += pa_sends_clear(&stream->queue, pa_engine_of(stream));
+    stream->blocked = false;
+    stream->eof = true;
+    pa_close_descriptor(stream->socket);
+}
+
+/* -- turns -- */
+
+static bool has_frames(const pa_stream *stream)
+{
+    return !stream->closing && !stream->paused
+           && (stream->has_taken || stream->inbox.begin < stream->inbox.whole);
+}
+
+/* The end can be told: everything before it is delivered, and sent where that was promised. */
+static bool is_finished(const pa_stream *stream)
+{
+    if (!stream->end || stream->over)
+        return false;
+    if (stream->end == PA_END_PEER_CLOSED && stream->queue.count)
+        return false;
+    return stream->closing
+           || (!stream->has_taken && stream->inbox.begin == stream->inbox.whole);
+}
+
+/* Nobody will serve it: its port is closed. The engine lets go of it. */
+static void lose(pa_stream *stream)
+{
+    if (stream->over)
+        return;
+    stream->over = true;
+    stream->closing = true;
+    pa_stream_leave(stream);
+    if (stream->started) {
+        pa_shared *farewell = stream->farewell;
+        stream->farewell = NULL;
+        pa_shared_release(pa_engine_of(stream), farewell);
+    }
+}
+
+/* The last reference may just have gone, in a thread that waits for the lock to free the stream. */
+static bool hold_if_alive(pa_stream *stream)
+{
+    int count = atomic_load(&stream->references);
+    while (count > 0)
+        if (atomic_compare_exchange_weak(&stream->references, &count, count + 1))
+            return true;
+    return false;
+}
+
+void pa_stream_schedule(pa_stream *stream, pa_wakes *wakes)
+{
+    if (stream->turn == PA_TURN_RUNNING)
+        stream->again = true;
+    if (stream->turn != PA_TURN_IDLE || stream->over)
+        return;
+    pa_op *op = malloc(sizeof *op);
+    if (!op)
+        return;   /* The next thing that comes tries again. */
+    op->kind = PA_TURN;
+    op->owner = stream;
+    op->result_flags = 0;
+    if (!hold_if_alive(stream)) {
+        free(op);
+        return;
+    }
+    stream->turn = PA_TURN_QUEUED;
+    if (pa_port_push(atomic_load(&stream->socket->port), op, false, wakes))
+        return;
+    free(op);
+    stream->turn = PA_TURN_IDLE;
+    lose(stream);
+    /* The caller has a reference of its own. */
+    atomic_fetch_sub_explicit(&stream->references, 1, memory_order_release);
+}
+
+pa_stream *pa_turn_of(pa_op *op)
+{
+    pa_stream *stream = op->owner;
+    free(op);
+    return stream;
+}
+
+void pa_turn_lost(pa_op *op)
+{
+    pa_stream *stream = pa_turn_of(op);
+    pthread_mutex_lock(&stream->socket->lock);
+    stream->turn = PA_TURN_IDLE;
+    lose(stream);
+    pthread_mutex_unlock(&stream->socket->lock);
+    pa_stream_release(stream);
+}
+
+void pa_streams_lose_port(pa_engine *engine, pa_port *port)
+{
+    pa_stream_pool *pool = &engine->pool;
+    pthread_mutex_lock(&pool->lock);
+    uint32_t used = pool->used;
+    pthread_mutex_unlock(&pool->lock);
+    for (uint32_t slot = 0; slot < used; slot++) {
+        pthread_mutex_lock(&pool->lock);
+        pa_stream *stream = pool->streams[slot];
+        bool alive = stream && hold_if_alive(stream);
+        pthread_mutex_unlock(&pool->lock);
+        if (!alive)
+            continue;
+        if (atomic_load(&stream->socket->port) == port) {
+            pthread_mutex_lock(&stream->socket->lock);
+            lose(stream);
+            pthread_mutex_unlock(&stream->socket->lock);
+        }
+        pa_stream_release(stream);
+    }
+}
+
+uint32_t pa_turn_begin_serving(pa_stream *stream)
+{
+    pthread_mutex_lock(&stream->socket->lock);
+    uint32_t news = stream->news;
+    stream->news = 0;
+    stream->again = false;
+    stream->turn = PA_TURN_RUNNING;
+    if (stream->closing)
+        news &= PA_POSTED_CALLS;
+    pthread_mutex_unlock(&stream->socket->lock);
+    return news;
+}
+
+/* The turn says, with the lock held, how much of what it has taken is left. */
+static void note_taken(pa_stream *stream)
+{
+    stream->taken_bytes = stream->taken.whole - stream->taken.begin;
+    stream->has_taken = stream->taken_bytes > 0;
+}
+
+/* Take what the reactor has put into the inbox; false if there is nothing, or no wish for it. */
+static bool refill(pa_stream *stream)
+{
+    pa_chunks *chunks = &pa_engine_of(stream)->pool.chunks;
+    bool taken = false;
+    pthread_mutex_lock(&stream->socket->lock);
+    pa_inbox_clear(&stream->taken, chunks);
+    if (!stream->closing && !stream->paused && stream->inbox.begin < stream->inbox.whole)
+        taken = pa_inbox_take(&stream->inbox, chunks, &stream->taken);
+    note_taken(stream);
+    if (stream->full && pa_stream_inbox_bytes(stream) <= stream->limits->inbox_low) {
+        stream->full = false;
+        pa_stream_watch(stream);
+    }
+    pthread_mutex_unlock(&stream->socket->lock);
+    return taken;
+}
+
+int pa_turn_next(pa_stream *stream, const uint8_t **bytes, pa_frame *frame)
+{
+    pa_inbox *taken = &stream->taken;
+    size_t seen = 0;
+    uint64_t detail;
+    if (taken->begin == taken->whole && !refill(stream))
+        return 0;
+    *bytes = taken->bytes + taken->begin;
+    if (!stream->framing) {
+        frame->total = frame->body_length = taken->whole - taken->begin;
+        frame->body_offset = 0;
+    } else if (pa_frame_next(stream->framing, *bytes, taken->whole - taken->begin, &seen, frame,
+                             &detail) != 1) {
+        return 0;   /* Not possible: it was whole when it was received. */
+    }
+    taken->begin += (uint32_t)frame->total;
+    return 1;
+}
+
+pa_stream_end pa_turn_end_of(pa_stream *stream)
+{
+    pa_wakes wakes = {0};
+    pa_stream_end end = PA_NOT_ENDED;
+    pthread_mutex_lock(&stream->socket->lock);
+    note_taken(stream);
+    if (stream->end == PA_END_PEER_CLOSED && stream->queue.count && !has_frames(stream))
+        pa_stream_flush_locked(stream, &wakes);
+    if (is_finished(stream)) {
+        end = stream->end;
+        stream->over = true;
+        if (end == PA_END_PROTOCOL) {
+            struct linger none = {.l_onoff = 1, .l_linger = 0};
+            setsockopt(stream->socket->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+        }
+        pa_stream_leave(stream);
+    }
+    pthread_mutex_unlock(&stream->socket->lock);
+    pa_wake_all(&wakes);
+    return end;
+}
+
+void pa_turn_end_serving(pa_stream *stream)
+{
+    pa_wakes wakes = {0};
+    pthread_mutex_lock(&stream->socket->lock);
+    stream->turn = PA_TURN_IDLE;
+    if (stream->closing)
+        pa_inbox_clear(&stream->taken, &pa_engine_of(stream)->pool.chunks);
+    note_taken(stream);
+    if (stream->again || stream->news || has_frames(stream) || is_finished(stream))
+        pa_stream_schedule(stream, &wakes);
+    pthread_mutex_unlock(&stream->socket->lock);
+    pa_wake_all(&wakes);
+    pa_stream_release(stream);
+}
+
+/* -- the reactor's news -- */
+
+void pa_stream_serve(pa_stream *stream, uint32_t ready, pa_wakes *wakes)
+{
+    if (ready & PA_WRITE && stream->blocked) {
+        stream->blocked = false;
+        pa_stream_flush_locked(stream, wakes);
+    }
+    if (ready & PA_READ && wants_to_read(stream))
+        pa_stream_receive(stream, wakes);
+    pa_stream_watch(stream);
+}
+
+void pa_stream_fail(pa_stream *stream, int number, pa_wakes *wakes)
+{
+    if (stream->over)
+        return;
+    bool reset = number == ECONNRESET || number == EPIPE;
+    stream->error = number;
+    if (!stream->end || stream->end == PA_END_PEER_CLOSED)
+        stream->end = reset ? PA_END_RESET : PA_END_ERROR;
+    if (stream->closing && reset)
+        stream->end = PA_END_CLOSED;   /* Both were going; there is nobody to hear the rest. */
+    pa_stream_leave(stream);
+    pa_stream_schedule(stream, wakes);
+}
+
+/* The queue may be empty now: go on with what waited for that. */
+void pa_stream_after_flush(pa_stream *stream, pa_wakes *wakes)
+{
+    if (stream->queue.count || stream->over)
+        return;
+    if (stream->closing && !stream->end) {
+        if (!stream->fin_sent && stream->socket->fd >= 0)
+            shutdown(stream->socket->fd, SHUT_WR);
+        stream->fin_sent = true;
+        if (stream->eof)
+            stream->end = PA_END_CLOSED;
+    }
+    if (is_finished(stream))
+        pa_stream_schedule(stream, wakes);
+}
+
+/* -- what the owner asks for -- */
+
+int pa_stream_start(pa_stream *stream)
+{
+    pa_engine *engine = pa_engine_of(stream);
+    pthread_mutex_lock(&stream->socket->lock);
+    stream->started = true;
+    pa_stream_watch(stream);
+    int error = stream->error;
+    pthread_mutex_unlock(&stream->socket->lock);
+    if (!error)
+        pa_backup_note(engine);
+    return -error;
+}
+
+void pa_stream_close(pa_stream *stream, pa_thread *self)
+{
+    pa_wakes wakes = {0};
+    pthread_mutex_lock(&stream->socket->lock);
+    if (!stream->closing && !stream->over) {
+        stream->closing = true;
+        stream->paused = stream->full = false;
+        pa_inbox_clear(&stream->inbox, &pa_engine_of(stream)->pool.chunks);
+        if (!self || !self->in_batch || !stream->queue.count)
+            pa_stream_flush_locked(stream, &wakes);
+        pa_stream_watch(stream);
+    }
+    pthread_mutex_unlock(&stream->socket->lock);
+    pa_wake_all(&wakes);
+}
+
+void pa_stream_abort(pa_stream *stream, pa_stream_end end)
+{
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    pa_wakes wakes = {0};
+    pthread_mutex_lock(&stream->socket->lock);
+    if (!stream->over && stream->end != PA_END_RESET && stream->end != PA_END_ERROR) {
+        setsockopt(stream->socket->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+        stream->closing = true;
+        stream->end = end;
+        pa_stream_leave(stream);
+        pa_stream_schedule(stream, &wakes);
+    }
+    pthread_mutex_unlock(&stream->socket->lock);
+    pa_wake_all(&wakes);
+}
+
+void pa_stream_pause(pa_stream *stream)
+{
+    pthread_mutex_lock(&stream->socket->lock);
+    stream->paused = true;
+    pa_stream_watch(stream);
+    pthread_mutex_unlock(&stream->socket->lock);
+}
+
+void pa_stream_resume(pa_stream *stream)
+{
+    pa_wakes wakes = {0};
+    pthread_mutex_lock(&stream->socket->lock);
+    stream->paused = false;
+    if (has_frames(stream) || is_finished(stream))
+        pa_stream_schedule(stream, &wakes);
+    pa_stream_watch(stream);
+    pthread_mutex_unlock(&stream->socket->lock);
+    pa_wake_all(&wakes);
+}
+
+bool pa_stream_post(pa_stream *stream)
+{
+    pa_wakes wakes = {0};
+    pthread_mutex_lock(&stream->socket->lock);
+    bool alive = !stream->over;
+    if (alive) {
+        stream->news |= PA_POSTED_CALLS;
+        pa_stream_schedule(stream, &wakes);
+        alive = !stream->over;
+    }
+    pthread_mutex_unlock(&stream->socket->lock);
+    pa_wake_all(&wakes);
+    return alive;
+}
+
+/* -- telling -- */
+
+void pa_stream_state_get(pa_stream *stream, pa_stream_state *out)
+{
+    pthread_mutex_lock(&stream->socket->lock);
+    *out = (pa_stream_state){
+        .inbox_bytes = pa_stream_inbox_bytes(stream),
+        .queued_bytes = stream->queue.bytes,
+        .queued_packets = stream->queue.count,
+        .closing = stream->closing,
+        .over = stream->over,
+        .error = stream->error,
+        .framing_error = stream->framing_error,
+        .framing_detail = stream->framing_detail,
+        .missing = stream->missing,
+        .expected = stream->need,
+        .last_received = stream->last_received,
+        .last_sent = stream->last_sent,
+    };
+    pthread_mutex_unlock(&stream->socket->lock);
+}
+
+void pa_stream_statistics_get(pa_stream *stream, pa_stream_statistics *out)
+{
+    pthread_mutex_lock(&stream->socket->lock);
+    *out = stream->counts;
+    pthread_mutex_unlock(&stream->socket->lock);
+}

@@ -1,0 +1,158 @@
+/* Streams: connections that a port serves in turns. Whole frames come in, gathered sends go out.
+ *
+ * A stream's receive is kept going by the reactor; what comes is cut into frames and kept in the
+ * inbox. Not the frame but the stream is queued on the port, as an op of kind PA_TURN, and never
+ * twice: one thread at a time serves it, in order. Sends are queued here and leave in as few system
+ * calls as they fit in.
+ *
+ * Who owns what
+ *   pa_stream   counted; the face holds one reference, the engine one from the start to the end (the
+ *               turn that tells PA_ENDED) or until its port is closed, each queued turn, each list of
+ *               dirty streams and each group one. It has the only reference to its socket.
+ *   frames      the inbox is malloc'd memory of the stream's; a thread in the turn reads what it has
+ *               taken (`pa_stream_take`) without the lock, and nobody else touches that.
+ *   pa_shared   bytes of the face's that are sent without a copy; counted. The last release hangs it
+ *               in the engine's list of what is owed, since only the face may free what it owns.
+ *
+ * Lock: that of the stream's socket guards everything in it. Threads: any, but for the functions of
+ * a turn, which belong to the thread that took it.
+ */
+#ifndef PA_STREAMS_H
+#define PA_STREAMS_H
+
+#include "core.h"
+#include "framing.h"
+
+typedef struct pa_stream pa_stream;
+typedef struct pa_group pa_group;
+
+/* Bytes of the face's, sent without a copy. */
+typedef struct pa_shared pa_shared;
+struct pa_shared {
+    atomic_int references;
+    void *owner;                  /* the face's; see pa_engine_take_owed */
+    pa_shared *next;
+};
+
+typedef struct {
+    size_t inbox_high, inbox_low;      /* bytes received and not yet delivered */
+    size_t send_high, send_low;        /* bytes queued: where the news are told */
+    size_t send_bytes;                 /* the cap; an empty queue takes any one packet */
+    uint32_t send_packets;
+} pa_stream_limits;
+
+/* Why a stream has ended. The order is that of `StreamEnd`. */
+typedef enum {
+    PA_NOT_ENDED = 0, PA_END_PEER_CLOSED, PA_END_RESET, PA_END_CLOSED, PA_END_ABORTED,
+    PA_END_PROTOCOL, PA_END_ERROR,
+} pa_stream_end;
+
+/* What a turn has to tell beside frames. The first two are the bits of `StreamNews`. */
+enum { PA_DRAINED = 1, PA_ABOVE_HIGH = 2, PA_POSTED_CALLS = 4, PA_ENDED = 8 };
+
+typedef struct {
+    uint64_t bytes_received, frames_received, bytes_sent, packets_sent, sends, dropped, replaced,
+        refused;
+} pa_stream_statistics;
+
+/* Make a stream of `socket`, which is connected and without operations, and whose reference it takes
+ * over; `framing` and `limits` are the owner's and must outlive it. NULL: no memory, and the socket
+ * is still the caller's. */
+pa_stream *pa_stream_new(pa_socket *socket, pa_port *port, const pa_framing *framing,
+                         const pa_stream_limits *limits, void *owner);
+void pa_stream_hold(pa_stream *stream);
+void pa_stream_release(pa_stream *stream);
+/* Receive from now on; 0 or -errno. The engine's reference begins. */
+int pa_stream_start(pa_stream *stream);
+/* Never used again while the process lives: generation << 32 | slot. */
+uint64_t pa_stream_id(const pa_stream *stream);
+void *pa_stream_owner(const pa_stream *stream);
+int pa_stream_fd(const pa_stream *stream);
+
+/* -- sending -- */
+
+enum { PA_NO_KEY = 0 };
+typedef enum { PA_QUEUED = 0, PA_FULL = 1, PA_OVER = 2 } pa_send_answer;   /* PA_OVER: it is closing */
+
+/* Queue one packet. `shared` NULL: the bytes are copied; else a reference of it is taken while they
+ * are queued. A packet with `key` replaces the one with the same key that is not begun. With `self`
+ * in a batch the packet leaves at the end of it (pa_flush_dirty), else now. Takes no GIL. */
+pa_send_answer pa_stream_send(pa_stream *stream, pa_thread *self, const void *bytes, size_t length,
+                              pa_shared *shared, uint64_t key);
+/* Packets this large are worth sharing. */
+enum { PA_SHARE_FROM = 2048 };
+/* Drop packets that are not begun, oldest first, until so much would fit; how many. */
+uint32_t pa_stream_drop_oldest(pa_stream *stream, size_t bytes, uint32_t packets);
+void pa_stream_flush(pa_stream *stream);
+
+/* The calling thread serves turns from now on, or no longer: what it queues waits for the flush. */
+void pa_batch_begin(pa_thread *self);
+bool pa_in_batch(const pa_thread *self);
+/* What it queued first has waited long enough for company. */
+bool pa_is_late(const pa_thread *self);
+/* Flush up to `limit` streams that this thread has queued for (0: all); true if some are left. */
+bool pa_flush_dirty(pa_thread *self, int limit);
+
+/* -- ending -- */
+
+void pa_stream_close(pa_stream *stream, pa_thread *self);
+void pa_stream_abort(pa_stream *stream, pa_stream_end end);
+void pa_stream_pause(pa_stream *stream);
+void pa_stream_resume(pa_stream *stream);
+/* Queue a turn that tells PA_POSTED_CALLS; false if it has ended. */
+bool pa_stream_post(pa_stream *stream);
+
+/* -- turns: an op of kind PA_TURN has come out of a port -- */
+
+/* The stream of the turn, whose reference goes to the caller; the op is freed. */
+pa_stream *pa_turn_of(pa_op *op);
+/* Give up a turn that nobody serves: its port is closed. */
+void pa_turn_lost(pa_op *op);
+/* What there is to tell; clears it. Then take frames, then ask for the end, then end the turn. */
+uint32_t pa_turn_begin_serving(pa_stream *stream);
+/* The next frame, in memory that stays until the next call: 1, or 0 if there is none now. A raw
+ * stream gives all there is at once. */
+int pa_turn_next(pa_stream *stream, const uint8_t **bytes, pa_frame *frame);
+/* Not PA_NOT_ENDED once: everything is delivered and the connection is gone. */
+pa_stream_end pa_turn_end_of(pa_stream *stream);
+/* End the turn; the next is queued if there is something to do. Releases the caller's reference. */
+void pa_turn_end_serving(pa_stream *stream);
+
+/* -- state -- */
+
+typedef struct {
+    size_t inbox_bytes, queued_bytes;
+    uint32_t queued_packets;
+    bool closing, over;
+    int error;                        /* errno of PA_END_ERROR and of a reset */
+    int framing_error;                /* of PA_END_PROTOCOL */
+    uint64_t framing_detail;
+    size_t missing, expected;         /* of a frame unfinished at the FIN: what came of it, and
+                                       * its size, 0 if that is not known */
+    int64_t last_received, last_sent; /* CLOCK_MONOTONIC, to about a turn of the reactor */
+} pa_stream_state;
+void pa_stream_state_get(pa_stream *stream, pa_stream_state *out);
+void pa_stream_statistics_get(pa_stream *stream, pa_stream_statistics *out);
+
+/* -- what the face owes -- */
+
+pa_shared *pa_shared_new(void *owner);          /* one reference; NULL: no memory */
+void pa_shared_release(pa_engine *engine, pa_shared *shared);
+/* All whose last reference went, linked by `next`: the caller lets go of each owner, and frees it. */
+pa_shared *pa_engine_take_owed(pa_engine *engine);
+
+/* -- groups: one packet to many -- */
+
+pa_group *pa_group_new(void);
+void pa_group_free(pa_group *group);
+/* 1: added, 0: it is a member already, -ENOMEM. */
+int pa_group_add(pa_group *group, pa_stream *stream);
+bool pa_group_discard(pa_group *group, pa_stream *stream);
+bool pa_group_has(pa_group *group, pa_stream *stream);
+size_t pa_group_count(pa_group *group);
+/* Queue one packet for every member but `exclude`. Members that are over fall out. `refused` (room
+ * for pa_group_count) gets those whose queue is full, each with a reference; how many. */
+size_t pa_group_broadcast(pa_group *group, pa_thread *self, const void *bytes, size_t length,
+                          pa_shared *shared, uint64_t key, pa_stream *exclude, pa_stream **refused);
+
+#endif

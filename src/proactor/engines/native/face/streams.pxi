@@ -1,0 +1,591 @@
+# Streams: turns that call their sink, and what a sink sends. See `StreamSink`, and `core/streams.h`.
+
+@cython.final
+cdef class StreamTerms:
+    """A framing and limits as the core wants them; shared by the streams that have the same."""
+
+    cdef object __weakref__
+    cdef pa_framing cut
+    cdef pa_stream_limits limits
+    cdef const pa_framing *cut_by
+    """NULL: the core gives bytes as they come."""
+    cdef readonly object framing
+    cdef int frames_a_turn
+    cdef bint is_plain
+    """Raw bytes in, raw bytes out."""
+    cdef bint has_packets
+    cdef bint decodes_itself
+    """A framing of the user's own, which Python cuts."""
+
+    def __cinit__(self, framing, limits):
+        parameters = framing.native_parameters()
+        self.framing = framing
+        self.limits = pa_stream_limits(
+            limits.inbox_high, limits.inbox_low, limits.send_high, limits.send_low,
+            limits.send_bytes, limits.send_packets,
+        )
+        self.frames_a_turn = limits.frames_a_turn
+        self.decodes_itself = parameters is None
+        if parameters is None:
+            return
+        self.is_plain = parameters["kind"] == PA_RAW_FRAMING
+        self.has_packets = parameters["kind"] == PA_PACKET_FRAMING
+        if not self.is_plain:
+            self.set_cut(parameters)
+            self.cut_by = &self.cut
+
+    cdef int set_cut(self, dict given) except -1:
+        cdef pa_framing *cut = &self.cut
+        cdef bytes delimiter = given.get("delimiter", b"")
+        if len(delimiter) > PA_LONGEST_DELIMITER:
+            raise ValueError(f"a delimiter has at most {PA_LONGEST_DELIMITER} bytes")
+        cut.kind = given["kind"]
+        cut.max_frame = given.get("max_frame", 0)
+        cut.length_offset = given.get("length_offset", 0)
+        cut.length_bytes = given.get("length_bytes", 0)
+        cut.id_bytes = given.get("id_bytes", 0)
+        cut.big_endian = 1 if given.get("big_endian") else 0
+        cut.includes_header = 1 if given.get("includes_header") else 0
+        cut.length_adjustment = given.get("length_adjustment", 0)
+        cut.strip = given.get("strip", 0)
+        cut.fixed_size = given.get("fixed_size", 0)
+        cut.delimiter_length = <uint8_t>len(delimiter)
+        memcpy(cut.delimiter, <char *>delimiter, len(delimiter))
+        cut.strip_delimiter = 1 if given.get("strip_delimiter") else 0
+        return 0
+
+
+cdef class StreamCore:
+    """The hot half of `NativeStream`."""
+
+    cdef pa_stream *stream
+    cdef readonly EngineCore engine
+    cdef readonly PortCore port
+    cdef object _sink
+    cdef StreamTerms terms
+    cdef object received
+    """``sink.received``, looked up once."""
+    cdef object decoder
+    cdef list posted
+    cdef object reason
+    """Why it was aborted, in words."""
+    cdef bint is_stopped
+    """Nothing more is delivered: it was closed or aborted."""
+    cdef bint is_paused
+    cdef bint is_held
+    """The engine holds a reference, from the start to the end."""
+    cdef bint in_turn
+    """Its turn was handed out as a packet."""
+    cdef char peer_address[28]
+    cdef char local_address[28]
+
+    def __cinit__(self, PortCore port, SocketCore sock, sink, StreamTerms terms, *rest):
+        cdef pa_socket *own
+        cdef int fd
+        self.engine = port.engine
+        self.port = port
+        self._sink = sink
+        self.terms = terms
+        if terms.decodes_itself:
+            self.decoder = terms.framing.decoder()
+        note_addresses(sock.sock, self.peer_address, self.local_address)
+        fd = pa_socket_detach(sock.socket)
+        if fd < 0:
+            raise OSError(-fd, os.strerror(-fd))
+        own = pa_socket_new(self.engine.engine, fd, PA_CONNECTED, NULL)
+        if own == NULL:
+            os.close(fd)
+            raise MemoryError
+        self.stream = pa_stream_new(own, port.port, terms.cut_by, &terms.limits, <void *>self)
+        if self.stream == NULL:
+            pa_socket_release(own)
+            raise MemoryError
+
+    def __dealloc__(self):
+        if self.stream != NULL and not self.engine.dead:
+            pa_stream_release(self.stream)
+
+    def start(self):
+        """See `Stream.start`."""
+        cdef int failure
+        if self.is_held or self.is_stopped:
+            return
+        self.engine.has_streams = True
+        self.received = self._sink.received
+        self.is_held = True
+        Py_INCREF(self)
+        failure = pa_stream_start(self.stream)
+        if failure < 0:
+            self.finish()
+            raise OSError(-failure, os.strerror(-failure))
+
+    cdef int finish(self) except -1:
+        """The end is told, or will never be: the engine lets go."""
+        self.is_stopped = True
+        self.posted = None
+        self.received = None
+        if self.is_held:
+            self.is_held = False
+            Py_DECREF(self)
+        return 0
+
+    @property
+    def sink(self):
+        """See `EngineStream.sink`."""
+        return self._sink
+
+    @sink.setter
+    def sink(self, value):
+        self._sink = value
+        if self.is_held:
+            self.received = value.received
+
+    # -- sending --
+
+    def send(self, item, key=None):
+        """See `Stream.send`."""
+        cdef StreamTerms terms = self.terms
+        if terms.is_plain:
+            return self.put(item, key)
+        if (
+            terms.has_packets
+            and type(item) is Packet
+            and slot(item, PACKET_FRAMING) == <PyObject *>terms.framing
+        ):
+            return self.put(<object>slot(item, PACKET_FRAME), key)
+        return self.put(terms.framing.encode(item), key)
+
+    def send_frame(self, frame, key=None):
+        """See `Stream.send_frame`."""
+        return self.put(frame, key)
+
+    cdef object put(self, frame, key):
+        cdef ThreadCore thread
+        cdef pa_thread *self_thread = NULL
+        cdef pa_send_answer answer
+        cdef pa_shared *shared = NULL
+        cdef uint64_t code = PA_NO_KEY if key is None else code_of(key)
+        cdef PyObject *current = get_current()
+        if self.is_stopped or self.engine.dead:
+            return False
+        if current != NULL and (<ThreadCore>current).engine is self.engine:
+            self_thread = (<ThreadCore>current).thread
+        if type(frame) is not bytes:
+            frame = bytes(memoryview(frame))
+        if PyBytes_GET_SIZE(frame) >= PA_SHARE_FROM:
+            shared = share(frame)
+        answer = pa_stream_send(
+            self.stream, self_thread, PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), shared,
+            code,
+        )
+        if shared != NULL:
+            pa_shared_release(self.engine.engine, shared)
+        return answer == PA_QUEUED
+
+    def drop_oldest(self, size_t needed_bytes, uint32_t needed_packets=1):
+        """See `Stream.drop_oldest`."""
+        return pa_stream_drop_oldest(self.stream, needed_bytes, needed_packets)
+
+    def flush(self):
+        """See `Stream.flush`."""
+        with nogil:
+            pa_stream_flush(self.stream)
+
+    # -- ending, and what else an owner asks for --
+
+    def close(self):
+        """See `Stream.close`."""
+        cdef PyObject *current = get_current()
+        cdef pa_thread *thread = NULL
+        if self.engine.dead:
+            return
+        if current != NULL and (<ThreadCore>current).engine is self.engine:
+            thread = (<ThreadCore>current).thread
+        self.is_stopped = True
+        pa_stream_close(self.stream, thread)
+
+    def abort_core(self, int end, reason):
+        """End with a reset; `end` is the number of the `StreamEnd`."""
+        if self.engine.dead:
+            return
+        if not self.is_stopped or self.reason is None:
+            self.reason = reason
+        self.is_stopped = True
+        pa_stream_abort(self.stream, <pa_stream_end>end)
+
+    def pause(self):
+        """See `Stream.pause`."""
+        self.is_paused = True
+        pa_stream_pause(self.stream)
+
+    def resume(self):
+        """See `Stream.resume`."""
+        self.is_paused = False
+        pa_stream_resume(self.stream)
+
+    def post(self, call):
+        """See `Stream.post`."""
+        cdef list posted = self.posted
+        if self.engine.dead:
+            return False
+        if posted is None:
+            posted = self.posted = []
+        posted.append(call)
+        if pa_stream_post(self.stream):
+            return True
+        self.posted = None
+        return False
+
+    # -- turns --
+
+    cdef int run_turn(self, pa_op *op, ThreadCore thread) except -1:
+        """Serve the stream; whatever a callback raises, the turn goes on. Ends the turn."""
+        cdef uint32_t news
+        cdef pa_stream_end end
+        pa_turn_of(op)
+        news = pa_turn_begin_serving(self.stream)
+        try:
+            if news:
+                self.tell(news)
+            self.deliver()
+            end = pa_turn_end_of(self.stream)
+            if end != PA_NOT_ENDED:
+                self.tell_end(end)
+        finally:
+            pa_turn_end_serving(self.stream)
+        return 0
+
+    cdef int tell(self, uint32_t news) except -1:
+        cdef list posted
+        if news & PA_POSTED_CALLS:
+            posted, self.posted = self.posted, None
+            for call in posted or ():
+                try:
+                    call()
+                except BaseException as error:
+                    self.failed(error)
+        if news & (PA_DRAINED | PA_ABOVE_HIGH) and not self.is_stopped:
+            try:
+                self._sink.told(self.news_of(news & (PA_DRAINED | PA_ABOVE_HIGH)))
+            except BaseException as error:
+                self.failed(error)
+        return 0
+
+    cdef int deliver(self) except -1:
+        cdef const uint8_t *data
+        cdef pa_frame frame
+        cdef int left = self.terms.frames_a_turn
+        if self.decoder is not None:
+            return self.deliver_decoded()
+        while left and not self.is_stopped and not self.is_paused:
+            if not pa_turn_next(self.stream, &data, &frame):
+                break
+            left -= 1
+            try:
+                self.received(self.item_of(data, &frame))
+            except BaseException as error:
+                self.failed(error)
+        return 0
+
+    cdef inline object item_of(self, const uint8_t *data, pa_frame *frame):
+        if not self.terms.has_packets:
+            return PyBytes_FromStringAndSize(<char *>data + frame.body_offset, frame.body_length)
+        cdef PyTypeObject *kind = <PyTypeObject *>Packet
+        packet = kind.tp_alloc(kind, 0)
+        put(packet, PACKET_ID, frame.id)
+        put(packet, PACKET_FRAME, PyBytes_FromStringAndSize(<char *>data, frame.total))
+        put(packet, PACKET_FRAMING, self.terms.framing)
+        return packet
+
+    cdef int deliver_decoded(self) except -1:
+        cdef const uint8_t *data
+        cdef pa_frame frame
+        cdef list items
+        while not self.is_stopped and not self.is_paused and pa_turn_next(
+            self.stream, &data, &frame
+        ):
+            items = []
+            failure = self.decode(data, frame.total, items)
+            for item in items:
+                if self.is_stopped:
+                    break
+                try:
+                    self.received(item)
+                except BaseException as error:
+                    self.failed(error)
+            if failure is not None and not self.is_stopped:
+                self.abort_core(PA_END_PROTOCOL, failure)
+        return 0
+
+    cdef object decode(self, const uint8_t *data, size_t count, list items):
+        """Cut by a framing of the user's own; return what is wrong, in words, or None.
+
+        Whatever its decoder raises, the peer's bytes have made it.
+        """
+        try:
+            items.extend(self.decoder.feed(PyBytes_FromStringAndSize(<char *>data, count)))
+        except errors.FramingError as error:
+            items.extend(error.items)
+            return error.reason
+        except Exception as error:
+            logger.exception("the decoder of a framing raised")
+            return f"the decoder of the framing raised {error!r}"
+        return None
+
+    cdef int failed(self, error) except -1:
+        if isinstance(error, KeyboardInterrupt):
+            self.port.interruption = error
+        try:
+            self._sink.failed(error)
+        except BaseException:
+            logger.exception("the sink of a stream raised in failed()")
+        return 0
+
+    cdef int tell_end(self, pa_stream_end end) except -1:
+        sink = self._sink
+        detail = self.detail_of(end)
+        try:
+            if self.posted:
+                self.tell(PA_POSTED_CALLS)
+            sink.ended(self.end_of(end), detail)
+        except BaseException as error:
+            logger.exception("the sink of a stream raised in ended()")
+            if isinstance(error, KeyboardInterrupt):
+                self.port.interruption = error
+        self.finish()
+        return 0
+
+    cdef object detail_of(self, pa_stream_end end):
+        cdef pa_stream_state now
+        if self.reason is not None:
+            return self.reason
+        pa_stream_state_get(self.stream, &now)
+        if end == PA_END_PROTOCOL and now.framing_error:
+            return self.terms.framing.error_of(now.framing_error, now.framing_detail).reason
+        if now.error:
+            return os.strerror(now.error)
+        if end == PA_END_PEER_CLOSED:
+            return broken_off(self.decoder or Unfinished(now.missing, now.expected))
+        return ""
+
+    def take(self):
+        """See `Stream.take`."""
+        cdef const uint8_t *data
+        cdef pa_frame frame
+        cdef int left = self.terms.frames_a_turn
+        cdef list items = []
+        cdef PyObject *current = get_current()
+        if not self.in_turn or current == NULL or self not in (<ThreadCore>current).turns:
+            raise RuntimeError(f"take: the calling thread does not hold the turn of {self!r}")
+        while left > 0 and not self.is_stopped and not self.is_paused and pa_turn_next(
+            self.stream, &data, &frame
+        ):
+            if self.decoder is None:
+                left -= 1
+                items.append(self.item_of(data, &frame))
+                continue
+            self.decode(data, frame.total, items)
+            left = self.terms.frames_a_turn - <int>len(items)
+        return items
+
+    def end_turn(self):
+        """See `Stream.end_turn`."""
+        cdef pa_stream_end end
+        if not self.in_turn:
+            return
+        self.in_turn = False
+        end = pa_turn_end_of(self.stream)
+        if end != PA_NOT_ENDED:
+            self.tell_end(end)
+        pa_turn_end_serving(self.stream)
+
+    # -- state --
+
+    cdef pa_stream_state state(self):
+        cdef pa_stream_state now
+        pa_stream_state_get(self.stream, &now)
+        return now
+
+    @property
+    def id(self):
+        """See `Stream.id`."""
+        return pa_stream_id(self.stream)
+
+    @property
+    def peer(self):
+        """See `Stream.peer`."""
+        return address_from(<sockaddr_storage *>self.peer_address)
+
+    @property
+    def local(self):
+        """See `Stream.local`."""
+        return address_from(<sockaddr_storage *>self.local_address)
+
+    @property
+    def framing(self):
+        """See `Stream.framing`."""
+        return self.terms.framing
+
+    @property
+    def queued_bytes(self):
+        """See `Stream.queued_bytes`."""
+        return self.state().queued_bytes
+
+    @property
+    def queued_packets(self):
+        """See `Stream.queued_packets`."""
+        return self.state().queued_packets
+
+    @property
+    def inbox_bytes(self):
+        """See `Stream.inbox_bytes`."""
+        return self.state().inbox_bytes
+
+    @property
+    def is_closing(self):
+        """See `Stream.is_closing`."""
+        return self.is_stopped
+
+    @property
+    def last_received(self):
+        """See `Stream.last_received`."""
+        return self.state().last_received / 1e9
+
+    @property
+    def last_sent(self):
+        """See `Stream.last_sent`."""
+        return self.state().last_sent / 1e9
+
+    def fileno(self):
+        """Return the descriptor, -1 once it is closed."""
+        return pa_stream_fd(self.stream)
+
+    def counters(self):
+        """Return the counters of `Stream.statistics` by name."""
+        cdef pa_stream_statistics now
+        pa_stream_statistics_get(self.stream, &now)
+        return dict(now)
+
+
+@cython.final
+cdef class Unfinished:
+    """What came of a frame that broke off, and how much it would have been; see `broken_off`."""
+
+    cdef readonly size_t pending
+    cdef readonly size_t expected
+
+    def __cinit__(self, size_t pending, size_t expected):
+        self.pending = pending
+        self.expected = expected
+
+
+cdef int note_addresses(sock, char *peer, char *local) except -1:
+    cdef sockaddr_storage name
+    cdef socklen_t length = sizeof(name)
+    if getpeername(sock.fileno(), <sockaddr *>&name, &length) == 0:
+        memcpy(peer, &name, 28)
+    length = sizeof(name)
+    if getsockname(sock.fileno(), <sockaddr *>&name, &length) == 0:
+        memcpy(local, &name, 28)
+    return 0
+
+
+cdef uint64_t code_of(key) except? 0:
+    """Return a number for `key`, never 0: the same for equal keys, another one for others."""
+    if type(key) is int and -(1 << 61) < key < (1 << 61):
+        return (<uint64_t><int64_t>key << 1) | 1
+    return (<uint64_t><int64_t>hash(key) << 2) | 2
+
+
+cdef pa_shared *share(bytes frame) except NULL:
+    cdef pa_shared *shared = pa_shared_new(<void *>frame)
+    if shared == NULL:
+        raise MemoryError
+    Py_INCREF(frame)
+    return shared
+
+
+cdef int pay_owed(EngineCore engine) except -1:
+    """Let go of what the core has finished with."""
+    cdef pa_shared *owed = pa_engine_take_owed(engine.engine)
+    cdef pa_shared *paid
+    while owed != NULL:
+        owner = <object>owed.owner
+        paid, owed = owed, owed.next
+        free(paid)
+        if isinstance(owner, StreamCore):
+            (<StreamCore>owner).finish()  # Its port was closed: nothing will be told.
+        else:
+            Py_DECREF(owner)
+    return 0
+
+
+cdef class GroupCore:
+    """The hot half of `NativeGroup`."""
+
+    cdef pa_group *group
+    cdef EngineCore engine
+
+    def __cinit__(self, PortCore port, *rest):
+        self.engine = port.engine
+        self.group = pa_group_new()
+        if self.group == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        if self.group != NULL and not self.engine.dead:
+            pa_group_free(self.group)
+
+    def add(self, StreamCore stream not None):
+        """See `StreamGroup.add`."""
+        cdef int answer = pa_group_add(self.group, stream.stream)
+        if answer < 0:
+            raise MemoryError
+        
+
+    def discard(self, StreamCore stream not None):
+        """See `StreamGroup.discard`."""
+        pa_group_discard(self.group, stream.stream)
+
+    def __contains__(self, stream):
+        return isinstance(stream, StreamCore) and pa_group_has(
+            self.group, (<StreamCore>stream).stream
+        )
+
+    def __len__(self):
+        return pa_group_count(self.group)
+
+    def broadcast_frame(self, frame, StreamCore exclude=None, key=None):
+        """See `StreamGroup.broadcast_frame`."""
+        cdef PyObject *current = get_current()
+        cdef pa_thread *thread = NULL
+        cdef pa_shared *shared = NULL
+        cdef pa_stream **full
+        cdef pa_stream *excluded = NULL if exclude is None else exclude.stream
+        cdef uint64_t code = PA_NO_KEY if key is None else code_of(key)
+        cdef size_t room = pa_group_count(self.group) + 64, count, index
+        cdef const char *data
+        cdef size_t length
+        cdef list refused = []
+        if current != NULL and (<ThreadCore>current).engine is self.engine:
+            thread = (<ThreadCore>current).thread
+        if type(frame) is not bytes:
+            frame = bytes(memoryview(frame))
+        data = PyBytes_AS_STRING(frame)
+        length = PyBytes_GET_SIZE(frame)
+        full = <pa_stream **>malloc(room * sizeof(pa_stream *))
+        if full == NULL:
+            raise MemoryError
+        if length >= PA_SHARE_FROM:
+            shared = share(frame)
+        with nogil:
+            count = pa_group_broadcast(
+                self.group, thread, data, length, shared, code, excluded, full
+            )
+        for index in range(count):
+            refused.append(<object>pa_stream_owner(full[index]))
+            pa_stream_release(full[index])
+        free(full)
+        if shared != NULL:
+            pa_shared_release(self.engine.engine, shared)
+        return refused
