@@ -23,7 +23,7 @@ SOURCE = Path("src", *PACKAGE.split("."))
 ARCHITECTURES = ("x86_64", "aarch64")
 
 RING = ("probe", "ring", "sys")
-"""The C files of `_core`, which is about io_uring; the other ones are the engine's."""
+"""The C files of `_core`, which tries io_uring; the engine has all of them but the probe."""
 
 
 def why_not(environment: Mapping[str, str], system: str, machine: str, python: str) -> str | None:
@@ -121,7 +121,7 @@ def extension(name: str, sources: list[Path]) -> Extension:
 if __name__ == "__main__":
     sources = sorted(SOURCE.glob("core/*.c"))
     core = extension("_core", [path for path in sources if path.stem in RING])
-    engine = extension("_engine", [path for path in sources if path.stem not in RING])
+    engine = extension("_engine", [path for path in sources if path.stem != "probe"])
     setup(
         ext_modules=[] if REASON else [core, engine],
         cmdclass={"build_ext": BuildNative, "build_py": BuildModules},

@@ -6,12 +6,14 @@ choice is made once, at the first use, and forgotten in a forked child, which th
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import threading
 from collections.abc import Callable
 
 from proactor.engines.contract import Engine
+from proactor.engines.native.probe import NativeProfile, native_profile
 from proactor.errors import EngineUnavailable
 
 VARIABLE = "PROACTOR_ENGINE"
@@ -33,19 +35,52 @@ def _open_iocp(reason: str, refused: dict[str, str]) -> Engine:
     return IocpEngine(reason, refused)
 
 
-def _open_epoll(reason: str, refused: dict[str, str]) -> Engine:
+def _open_native(
+    name: str, reason: str, refused: dict[str, str], profile: NativeProfile | None
+) -> Engine:
     if sys.platform != "linux":
-        raise EngineUnavailable("epoll is the native engine for Linux, and this is not Linux")
+        raise EngineUnavailable(f"{name} is the native engine for Linux, and this is not Linux")
     try:
         from proactor.engines.native.engine import NativeEngine
     except ImportError as error:
+        why = native_profile().refused.get("native part", str(error))
         raise EngineUnavailable(
-            f"the native part is not there ({error}): install proactor where there is a C compiler"
+            f"the native part is not there ({why}): install proactor where there is a C compiler"
         ) from error
     try:
-        return NativeEngine("epoll", reason, refused)
+        return NativeEngine(name, reason, refused, profile)
     except OSError as error:
-        raise EngineUnavailable(f"the kernel refuses what epoll needs: {error}") from error
+        raise EngineUnavailable(f"the kernel refuses what {name} needs: {error}") from error
+
+
+def _open_epoll(reason: str, refused: dict[str, str]) -> Engine:
+    return _open_native("epoll", reason, refused, None)
+
+
+def _open_io_uring(reason: str, refused: dict[str, str]) -> Engine:
+    return _open_ring("io_uring", reason, refused, native_profile())
+
+
+def _open_basic(reason: str, refused: dict[str, str]) -> Engine:
+    found = native_profile()
+    if found.profile == "multishot":
+        features = {name: what for name, what in found.features.items() if name not in _NOT_BASIC}
+        found = dataclasses.replace(found, profile="basic", features=features)
+    return _open_ring("io_uring-basic", reason, refused, found)
+
+
+_NOT_BASIC = ("multishot", "incremental buffers")
+
+
+def _open_ring(
+    name: str, reason: str, refused: dict[str, str], profile: NativeProfile
+) -> Engine:
+    if profile.profile == "none":
+        why = profile.refused
+        raise EngineUnavailable(
+            why.get("native part") or why.get("io_uring") or "; ".join(why.values())
+        )
+    return _open_native(name, reason, refused, profile)
 
 
 # In order of preference. An opener raises EngineUnavailable where its engine cannot run.
@@ -53,6 +88,8 @@ _CANDIDATES: dict[str, tuple[Callable[[str, dict[str, str]], Engine], str]] = {
     "iocp": (_open_iocp, "the Windows kernel has completion ports of its own"),
     "selectors": (_open_selectors, "readiness turned into completion, in plain Python"),
     "epoll": (_open_epoll, "the same in C, not yet proven as long"),
+    "io_uring": (_open_io_uring, "epoll in C, whose streams the kernel receives for by itself"),
+    "io_uring-basic": (_open_basic, "io_uring as kernels before 6.8 have it"),
 }
 
 NAMES = tuple(_CANDIDATES)

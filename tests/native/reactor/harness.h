@@ -81,8 +81,11 @@ typedef struct {
 static inline world open_world(int concurrency, int64_t stall_ns, bool threaded)
 {
     world w = {0};
-    const char *driver = getenv("PA_DRIVER");
-    MUST(pa_engine_new(driver ? driver : "epoll", &w.engine) == 0);
+    const char *driver = getenv("PA_DRIVER");   /* "multishot", "basic"; else readiness */
+    pa_uring_profile profile = {.multishot = driver && strcmp(driver, "multishot") == 0};
+    profile.incremental = profile.multishot;
+    bool by_ring = profile.multishot || (driver && strcmp(driver, "basic") == 0);
+    MUST(pa_engine_new(by_ring ? &profile : NULL, &w.engine) == 0);
     w.port = pa_port_new(w.engine, concurrency, stall_ns);
     w.fallback = pa_port_new(w.engine, 1 << 20, -1);
     pa_engine_set_default_port(w.engine, w.fallback);

@@ -28,8 +28,11 @@ class EngineCore:
     def dead(self) -> bool:
         """This is a forked child, whose parent the engine belongs to."""
 
-    def __init__(self, driver: str) -> None:
-        """Open `driver`.
+    def __init__(self, ring: dict[str, int] | None) -> None:
+        """Open an engine on readiness, or one whose streams receive by a ring like `ring`.
+
+        Args:
+            ring: The fields of ``pa_uring_profile`` in ``core/core.h``; None: no ring.
 
         Raises:
             OSError: The kernel has it not.

@@ -19,6 +19,7 @@ from typing import Any, cast
 from proactor.engines.contract import EngineDescription
 from proactor.engines.native import _engine
 from proactor.engines.native.ports import NativePort
+from proactor.engines.native.probe import NativeProfile
 from proactor.engines.native.sockets import open_native_socket
 from proactor.engines.native.waits import EdgeThread, NativeDispatcher
 from proactor.engines.python.selectors.edges import EdgeWatch
@@ -31,12 +32,22 @@ from proactor.engines.userspace.threads import ThreadRecord
 class NativeEngine(SelectorsEngine):
     """See `Engine`. What is no port and no socket is the selectors engine's."""
 
-    def __init__(self, driver: str, reason: str, refused: dict[str, str]) -> None:
-        """Open the core on `driver`; `reason` and `refused` are what `describe` tells."""
-        self.name = driver
+    def __init__(
+        self, name: str, reason: str, refused: dict[str, str], profile: NativeProfile | None = None
+    ) -> None:
+        """Open the core.
+
+        Args:
+            name: What the engine is called.
+            reason: What `describe` tells.
+            refused: Likewise.
+            profile: The ring that the streams receive by; None: by readiness.
+        """
+        self.name = name
         self._reason = reason
         self._refused = refused
-        self.core = _engine.EngineCore(driver)
+        self._profile = profile
+        self.core = _engine.EngineCore(None if profile is None else profile.ring())
         self.reactor: Any = cast("Any", EdgeThread())
         self.dispatcher: NativeDispatcher = NativeDispatcher(self.core, self.reactor)
         self._edges = EdgeWatch(self.reactor)
@@ -72,12 +83,14 @@ class NativeEngine(SelectorsEngine):
 
     def describe(self) -> EngineDescription:
         """See `Engine.describe`."""
+        profile = self._profile
         return EngineDescription(
             name=self.name,
             reason=self._reason,
             features={
                 "core": "C, moves bytes without the interpreter",
                 "readiness": "epoll, polled by the thread that waits at a port, or by one of ours",
+                "streams": "received by readiness" if profile is None else profile.in_words(),
                 "completion port": "in the core: FIFO packets, LIFO threads",
                 "wait limit": "none",
             },

@@ -6,6 +6,7 @@ compiler, or when ``PROACTOR_PURE`` asks for that. Its absence is an answer here
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import sysconfig
@@ -16,6 +17,9 @@ from typing import Final, Literal
 Profile = Literal["multishot", "basic", "none"]
 
 ARCHITECTURES: Final = ("x86_64", "aarch64")
+
+RING_VARIABLE: Final = "PROACTOR_RING"
+"""Sizes of the ring, for tests: ``cq_entries=8,buffer_count=8``, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,26 @@ class NativeProfile:
     kernel: str = ""
     features: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+
+    def ring(self) -> dict[str, int]:
+        """Return what the core makes its ring of; the variable `RING_VARIABLE` adds to it.
+
+        Raises:
+            ValueError: The variable is not ``field=number,...``.
+        """
+        made = {
+            "multishot": int(self.profile == "multishot"),
+            "incremental": int("incremental buffers" in self.features),
+        }
+        for part in filter(None, os.environ.get(RING_VARIABLE, "").split(",")):
+            name, _, number = part.partition("=")
+            made[name] = int(number)
+        return made
+
+    def in_words(self) -> str:
+        """Say how streams receive by the ring."""
+        how = "one request, many completions" if self.profile == "multishot" else "one request each"
+        return f"received by io_uring, {how} (profile {self.profile})"
 
 
 def native_profile() -> NativeProfile:

@@ -110,8 +110,17 @@ enum { PA_REUSE = 2 };
 
 /* -- the engine: one reactor ------------------------------------------------------------------ */
 
-/* Make an engine on the driver `name` ("epoll", later "io_uring"). Returns 0 or -errno. */
-int pa_engine_new(const char *name, pa_engine **out);
+/* What the ring of an engine is made of. Zero: as the core thinks best. */
+typedef struct {
+    bool multishot, incremental;      /* see probe.h; without, one request a receive */
+    uint32_t sq_entries, cq_entries;  /* for tests: queues that overflow */
+    uint32_t buffer_count, buffer_bytes;
+} pa_uring_profile;
+
+/* Make an engine on readiness (`profile` NULL), or one whose streams receive by an io_uring. Returns
+ * 0 or -errno. The ring is opened when it is first needed; where none can be had then, readiness
+ * serves the streams. */
+int pa_engine_new(const pa_uring_profile *profile, pa_engine **out);
 /* Stop the I/O thread if there is one, and free. Every socket must be closed and drained before. */
 void pa_engine_free(pa_engine *engine);
 /* Start the native I/O thread, which owns the reactor from then on; 0 if it runs, or -errno.
@@ -132,7 +141,8 @@ void pa_engine_after_fork(pa_engine *engine);
 
 typedef struct {
     uint64_t turns, waits, wakes_sent, wakes_saved, submitted, completed_at_once, completed_later,
-        bytes_received, bytes_sent, rearms, short_sends, in_flight, sockets, backup_turns;
+        bytes_received, bytes_sent, rearms, short_sends, in_flight, sockets, backup_turns,
+        enters, ring_requests, completions, no_buffers, overflows;   /* of the ring */
 } pa_engine_statistics;
 void pa_engine_statistics_get(pa_engine *engine, pa_engine_statistics *out);
 

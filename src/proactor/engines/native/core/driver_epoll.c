@@ -48,7 +48,7 @@ static int milliseconds(int64_t timeout_ns)
     return whole > 0x7FFFFFFF ? 0x7FFFFFFF : (int)whole;
 }
 
-static int wait_driver(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int limit)
+static int wait_driver(pa_engine *engine, bool mine, int64_t timeout_ns, pa_ready *out, int limit)
 {
     struct epoll_event events[PA_BATCH];
     uint64_t wakes;
@@ -59,7 +59,7 @@ static int wait_driver(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int
     for (int i = 0; i < found; i++) {
         uint32_t bits = events[i].events;
         if (!events[i].data.ptr) {
-            if (timeout_ns != 0 && read(engine->wake_fd, &wakes, sizeof wakes) < 0)
+            if (mine && read(engine->wake_fd, &wakes, sizeof wakes) < 0)
                 continue;   /* A stand-in has read it: it is news to nobody. */
             continue;
         }

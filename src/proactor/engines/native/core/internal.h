@@ -59,12 +59,20 @@ typedef struct {
     /* Change what is watched on `fd` from `old` to `interest`; any thread, at once. 0 or -errno. */
     int (*arm)(pa_engine *engine, int fd, uint32_t old, uint32_t interest, pa_socket *socket);
     /* Wait for readiness; several threads may, but only one sleeps, and only a wait that may sleep
-     * takes note of `wake`. How many, or -errno. */
-    int (*wait)(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int limit);
+     * takes note of `wake`. `mine`: the caller has the right to run the reactor. How many, or
+     * -errno. */
+    int (*wait)(pa_engine *engine, bool mine, int64_t timeout_ns, pa_ready *out, int limit);
     void (*wake)(pa_engine *engine);
 } pa_driver;
 
-extern const pa_driver pa_driver_epoll;
+extern const pa_driver pa_driver_epoll, pa_driver_uring;
+
+/* driver_uring.c; with a socket's lock held, but for the first and the last */
+struct pa_uring;
+int pa_uring_new(pa_engine *engine, const pa_uring_profile *profile);
+bool pa_uring_receives(const pa_stream *stream);   /* the ring, not readiness */
+void pa_uring_ask(pa_stream *stream);              /* its wish to receive has changed */
+void pa_uring_statistics_get(pa_engine *engine, pa_engine_statistics *out);
 
 /* -- what the streams of an engine share ----------------------------------------------------------- */
 
@@ -94,6 +102,8 @@ typedef struct {
 struct pa_engine {
     const pa_driver *driver;
     int poll_fd, wake_fd;          /* the driver's */
+    struct pa_uring *uring;        /* the driver's; NULL: it has no ring */
+    atomic_bool has_io_thread;     /* `threaded`, for those who hold no lock */
     _Atomic(pa_port *) default_port;
     atomic_int state;              /* of the reactor: running, asleep, or woken */
     atomic_bool dead;              /* this is a forked child */
@@ -137,6 +147,8 @@ int pa_turn(pa_engine *engine, int64_t timeout_ns, atomic_int *gate);
 /* `thread` (NULL: none) leaves; let the newest in line run the reactor if nobody does. */
 void pa_turn_pass_on(pa_engine *engine, pa_thread *thread);
 bool pa_is_threaded(pa_engine *engine);
+/* A command has been left for whoever runs the reactor: wake it if it sleeps. */
+void pa_engine_wake_for_command(pa_engine *engine);
 /* The reactor must look for stalls from now on. */
 void pa_watch(pa_engine *engine, pa_wakes *wakes);
 bool pa_release_stalled(pa_engine *engine, int64_t now);

@@ -111,6 +111,13 @@ void pa_engine_wake(pa_engine *engine)
     }
 }
 
+void pa_engine_wake_for_command(pa_engine *engine)
+{
+    /* Who runs the reactor looks for commands when it has said that it is about to sleep. */
+    if (atomic_load(&engine->state) != PA_RUNNING)
+        pa_engine_wake(engine);
+}
+
 /* -- a turn -- */
 
 static void leave_batch(pa_engine *engine)
@@ -180,7 +187,7 @@ int pa_turn(pa_engine *engine, int64_t timeout_ns, atomic_int *gate)
     atomic_fetch_add(&engine->active, 1);
     if (timeout_ns && !atomic_compare_exchange_strong(&engine->state, &awake, PA_ASLEEP))
         timeout_ns = 0;
-    int count = engine->driver->wait(engine, timeout_ns, ready,
+    int count = engine->driver->wait(engine, true, timeout_ns, ready,
                                      atomic_load_explicit(&engine->batch, memory_order_relaxed));
     atomic_exchange(&engine->state, PA_RUNNING);
     if (gate)
@@ -206,8 +213,19 @@ int pa_engine_turn(pa_engine *engine, int64_t timeout_ns)
     return count;
 }
 
+/* A ring is served by the thread that owns it only. */
+static void turn_ring_now(pa_engine *engine)
+{
+    if (!engine->uring || atomic_load(&engine->has_io_thread) || !pa_turn_begin(engine, NULL))
+        return;
+    pa_turn(engine, 0, NULL);
+    pa_turn_end(engine);
+    pa_turn_pass_on(engine, NULL);
+}
+
 void pa_engine_poll_now(pa_engine *engine)
 {
+    turn_ring_now(engine);
     pa_wakes wakes = {0};
     pa_ready ready[PA_BATCH];
     int count;
@@ -215,7 +233,7 @@ void pa_engine_poll_now(pa_engine *engine)
     /* In the lock, so that what another thread is serving is served when this returns. */
     pthread_mutex_lock(&engine->serving);
     do {
-        count = engine->driver->wait(engine, 0, ready, PA_BATCH);
+        count = engine->driver->wait(engine, false, 0, ready, PA_BATCH);
         for (int i = 0; i < count; i++)
             pa_serve(ready[i].socket, ready[i].ready, &wakes);
     } while (count == PA_BATCH);
@@ -260,6 +278,7 @@ int pa_engine_start_thread(pa_engine *engine)
     int error = pthread_create(&engine->thread, NULL, run_io, engine);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     engine->threaded = error == 0;
+    atomic_store(&engine->has_io_thread, engine->threaded);
     pthread_cond_signal(&engine->backup_due);
     pthread_mutex_unlock(&engine->lock);
     if (!error)
@@ -268,11 +287,6 @@ int pa_engine_start_thread(pa_engine *engine)
 }
 
 /* -- the engine -- */
-
-static const pa_driver *driver_named(const char *name)
-{
-    return strcmp(name, pa_driver_epoll.name) == 0 ? &pa_driver_epoll : NULL;
-}
 
 static void open_locks(pa_engine *engine)
 {
@@ -289,17 +303,16 @@ static void open_locks(pa_engine *engine)
     atomic_init(&engine->pool.now, pa_now());
 }
 
-int pa_engine_new(const char *name, pa_engine **out)
+int pa_engine_new(const pa_uring_profile *profile, pa_engine **out)
 {
     *out = NULL;
-    const pa_driver *driver = driver_named(name);
-    if (!driver)
-        return -ENOSYS;
     pa_engine *engine = calloc(1, sizeof *engine);
     if (!engine)
         return -ENOMEM;
-    engine->driver = driver;
-    int error = driver->open(engine);
+    engine->driver = profile ? &pa_driver_uring : &pa_driver_epoll;
+    int error = engine->driver->open(engine);
+    if (!error && profile && (error = pa_uring_new(engine, profile)) < 0)
+        engine->driver->close(engine);
     if (error) {
         free(engine);
         return error;
@@ -362,4 +375,6 @@ void pa_engine_statistics_get(pa_engine *engine, pa_engine_statistics *out)
     COPY(completed_at_once), COPY(completed_later), COPY(bytes_received), COPY(bytes_sent);
     COPY(rearms), COPY(short_sends), COPY(in_flight), COPY(sockets), COPY(backup_turns);
 #undef COPY
+    out->enters = out->ring_requests = out->completions = out->no_buffers = out->overflows = 0;
+    pa_uring_statistics_get(engine, out);
 }

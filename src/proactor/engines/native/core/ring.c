@@ -169,9 +169,13 @@ static void register_descriptor(struct ring *ring) {
     ring->enter_flags |= URING_ENTER_REGISTERED_RING;
 }
 
-int ring_enable(struct ring *ring) {
+int ring_enable_unregistered(struct ring *ring) {
     if (is_forked(ring)) return RING_FORKED;
-    int result = sys_uring_register(ring->fd, URING_REGISTER_ENABLE_RINGS, NULL, 0);
+    return sys_uring_register(ring->fd, URING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
+int ring_enable(struct ring *ring) {
+    int result = ring_enable_unregistered(ring);
     if (result < 0) return result;
     register_descriptor(ring);
     return 0;

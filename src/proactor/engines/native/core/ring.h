@@ -87,6 +87,10 @@ int ring_open(struct ring *ring, const struct ring_size *sizes, unsigned count, 
 /* Make the calling thread the owner. Registers the ring's descriptor too, where the kernel can. */
 int ring_enable(struct ring *ring);
 
+/* The same without the registration, which keeps a ring alive until its owner ends: so another
+ * thread may close this one, and all that its requests hold is free then. */
+int ring_enable_unregistered(struct ring *ring);
+
 /* Close the descriptor and unmap everything. In-flight requests end, in time, without a
  * completion: their memory must outlive that, so cancel and reap them first. Twice is fine. */
 void ring_close(struct ring *ring);

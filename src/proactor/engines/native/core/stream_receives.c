@@ -4,6 +4,9 @@
 /* An unfinished frame that lacks this much is received in place. */
 enum { IN_PLACE_FROM = 8192 };
 
+/* A stream that brings this much at once is not worth a copy out of the ring's buffers. */
+enum { BULKY_FROM = 16384 };
+
 /* Mark what is whole now. A broken frame ends the stream, once what came before it is delivered. */
 static void cut(pa_stream *stream)
 {
@@ -92,7 +95,7 @@ static ssize_t read_some(pa_stream *stream, size_t in_place)
     return count;
 }
 
-static void peer_is_done(pa_stream *stream, pa_wakes *wakes)
+void pa_stream_peer_is_done(pa_stream *stream, pa_wakes *wakes)
 {
     stream->eof = true;
     stream->missing = stream->inbox.end - stream->inbox.whole;
@@ -100,6 +103,28 @@ static void peer_is_done(pa_stream *stream, pa_wakes *wakes)
         stream->end = PA_END_PEER_CLOSED;
     pa_stream_after_flush(stream, wakes);   /* It may have waited for this. */
     tell(stream, wakes);
+}
+
+/* What has come is in the inbox: cut it, and tell. */
+static void take_in(pa_stream *stream, pa_wakes *wakes)
+{
+    cut(stream);
+    stream->full = pa_stream_inbox_bytes(stream) > stream->limits->inbox_high;
+    tell(stream, wakes);
+}
+
+/* Copy what somebody else has received. */
+void pa_stream_feed(pa_stream *stream, const uint8_t *bytes, size_t count, pa_wakes *wakes)
+{
+    note_received(stream, count);
+    if (stream->closing || stream->end)
+        return;
+    stream->bulky = stream->bulky || count >= BULKY_FROM;
+    if (pa_inbox_append(&stream->inbox, &pa_engine_of(stream)->pool.chunks, bytes, count,
+                        stream->need))
+        take_in(stream, wakes);
+    else
+        pa_stream_fail(stream, ENOMEM, wakes);   /* The bytes are lost: so is the stream. */
 }
 
 /* Read once; called with the engine's serving lock held, which guards the scratch. */
@@ -116,7 +141,7 @@ void pa_stream_receive(pa_stream *stream, pa_wakes *wakes)
         return;
     }
     if (count == 0) {
-        peer_is_done(stream, wakes);
+        pa_stream_peer_is_done(stream, wakes);
         return;
     }
     note_received(stream, (size_t)count);
@@ -125,10 +150,8 @@ void pa_stream_receive(pa_stream *stream, pa_wakes *wakes)
     size_t placed = (size_t)count < in_place ? (size_t)count : in_place;
     stream->inbox.end += (uint32_t)placed;
     if ((size_t)count > placed && !keep(stream, (size_t)count - placed)) {
-        pa_stream_fail(stream, ENOMEM, wakes);   /* The bytes are lost: so is the stream. */
+        pa_stream_fail(stream, ENOMEM, wakes);
         return;
     }
-    cut(stream);
-    stream->full = pa_stream_inbox_bytes(stream) > stream->limits->inbox_high;
-    tell(stream, wakes);
+    take_in(stream, wakes);
 }

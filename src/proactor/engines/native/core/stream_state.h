@@ -38,6 +38,12 @@ struct pa_stream {
     bool blocked;                  /* the kernel takes no more: waiting for room to write */
     bool above;                    /* PA_ABOVE_HIGH is told, PA_DRAINED is due */
     bool dirty;                    /* in some thread's list of streams to be flushed */
+    /* Of the io_uring driver: */
+    bool ring_armed;               /* a receive is in the ring, with a reference */
+    bool ring_cancelled;           /* and it was asked to end */
+    bool ring_asked;               /* in the driver's list, with a reference */
+    bool bulky;                    /* so much comes at once that it is received in place */
+    pa_stream *next_asked;
 };
 
 /* Everything below: the socket's lock is held. */
@@ -49,10 +55,13 @@ void pa_stream_schedule(pa_stream *stream, pa_wakes *wakes);
 void pa_stream_fail(pa_stream *stream, int number, pa_wakes *wakes);
 void pa_stream_after_flush(pa_stream *stream, pa_wakes *wakes);
 void pa_stream_watch(pa_stream *stream);
-void pa_stream_leave(pa_stream *stream);
+void pa_stream_leave(pa_stream *stream, bool reset);
 size_t pa_stream_inbox_bytes(const pa_stream *stream);
+bool pa_stream_wants_to_read(const pa_stream *stream);
 /* stream_receives.c */
 void pa_stream_receive(pa_stream *stream, pa_wakes *wakes);
+void pa_stream_feed(pa_stream *stream, const uint8_t *bytes, size_t count, pa_wakes *wakes);
+void pa_stream_peer_is_done(pa_stream *stream, pa_wakes *wakes);
 /* stream_sends.c */
 void pa_stream_flush_locked(pa_stream *stream, pa_wakes *wakes);
 

@@ -150,7 +150,7 @@ size_t pa_stream_inbox_bytes(const pa_stream *stream)
 
 /* -- watching -- */
 
-static bool wants_to_read(const pa_stream *stream)
+bool pa_stream_wants_to_read(const pa_stream *stream)
 {
     if (!stream->started || stream->eof || stream->over)
         return false;
@@ -161,17 +161,40 @@ static bool wants_to_read(const pa_stream *stream)
 
 void pa_stream_watch(pa_stream *stream)
 {
-    uint32_t wanted = (wants_to_read(stream) ? PA_READ : 0) | (stream->blocked ? PA_WRITE : 0);
+    bool reads = pa_stream_wants_to_read(stream);
+    bool by_ring = pa_uring_receives(stream);
+    if (by_ring ? reads != stream->ring_armed : stream->ring_armed)
+        pa_uring_ask(stream);
+    /* Never both at once: the bytes would come in two orders. */
+    uint32_t wanted = (reads && !by_ring && !stream->ring_armed ? PA_READ : 0)
+                      | (stream->blocked ? PA_WRITE : 0);
     if (stream->socket->fd >= 0 && pa_set_interest(stream->socket, wanted) < 0 && wanted)
         stream->error = ENOMEM;   /* The kernel has no memory to watch one more: rare, and loud. */
 }
 
+/* Let the peer know now. A receive in the ring holds the file open: a close alone would not. */
+static void end_connection(pa_stream *stream, bool reset)
+{
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    int fd = stream->socket->fd;
+    if (fd < 0)
+        return;
+    if (reset)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    if (stream->ring_armed && reset)
+        connect(fd, &nowhere, sizeof nowhere);
+    else if (stream->ring_armed)
+        shutdown(fd, SHUT_RDWR);
+}
+
 /* Nothing goes in or out any more: the descriptor is closed, what is queued is dropped. */
-void pa_stream_leave(pa_stream *stream)
+void pa_stream_leave(pa_stream *stream, bool reset)
 {
     stream->counts.dropped += pa_sends_clear(&stream->queue, pa_engine_of(stream));
     stream->blocked = false;
     stream->eof = true;
+    end_connection(stream, reset);
     pa_close_descriptor(stream->socket);
 }
 
@@ -201,7 +224,7 @@ static void lose(pa_stream *stream)
         return;
     stream->over = true;
     stream->closing = true;
-    pa_stream_leave(stream);
+    pa_stream_leave(stream, false);
     if (stream->started) {
         pa_shared *farewell = stream->farewell;
         stream->farewell = NULL;
@@ -352,11 +375,7 @@ pa_stream_end pa_turn_end_of(pa_stream *stream)
     if (is_finished(stream)) {
         end = stream->end;
         stream->over = true;
-        if (end == PA_END_PROTOCOL) {
-            struct linger none = {.l_onoff = 1, .l_linger = 0};
-            setsockopt(stream->socket->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-        }
-        pa_stream_leave(stream);
+        pa_stream_leave(stream, end == PA_END_PROTOCOL);
     }
     pthread_mutex_unlock(&stream->socket->lock);
     pa_wake_all(&wakes);
@@ -386,7 +405,8 @@ void pa_stream_serve(pa_stream *stream, uint32_t ready, pa_wakes *wakes)
         stream->blocked = false;
         pa_stream_flush_locked(stream, wakes);
     }
-    if (ready & PA_READ && wants_to_read(stream))
+    /* Not what is armed only for writing: the ring receives for it. */
+    if (ready & PA_READ & stream->socket->armed && pa_stream_wants_to_read(stream))
         pa_stream_receive(stream, wakes);
     pa_stream_watch(stream);
 }
@@ -401,7 +421,7 @@ void pa_stream_fail(pa_stream *stream, int number, pa_wakes *wakes)
         stream->end = reset ? PA_END_RESET : PA_END_ERROR;
     if (stream->closing && reset)
         stream->end = PA_END_CLOSED;   /* Both were going; there is nobody to hear the rest. */
-    pa_stream_leave(stream);
+    pa_stream_leave(stream, false);
     pa_stream_schedule(stream, wakes);
 }
 
@@ -454,14 +474,12 @@ void pa_stream_close(pa_stream *stream, pa_thread *self)
 
 void pa_stream_abort(pa_stream *stream, pa_stream_end end)
 {
-    struct linger none = {.l_onoff = 1, .l_linger = 0};
     pa_wakes wakes = {0};
     pthread_mutex_lock(&stream->socket->lock);
     if (!stream->over && stream->end != PA_END_RESET && stream->end != PA_END_ERROR) {
-        setsockopt(stream->socket->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
         stream->closing = true;
         stream->end = end;
-        pa_stream_leave(stream);
+        pa_stream_leave(stream, true);
         pa_stream_schedule(stream, &wakes);
     }
     pthread_mutex_unlock(&stream->socket->lock);

@@ -173,7 +173,14 @@ cdef extern from "core/core.h" nogil:
         int accepted
         pa_op *next
 
-    int pa_engine_new(const char *name, pa_engine **out)
+    ctypedef struct pa_uring_profile:
+        pa_bool multishot
+        pa_bool incremental
+        uint32_t sq_entries
+        uint32_t cq_entries
+        uint32_t buffer_count
+        uint32_t buffer_bytes
+    int pa_engine_new(const pa_uring_profile *profile, pa_engine **out)
     void pa_engine_allow_backup(pa_engine *engine)
     int pa_engine_start_thread(pa_engine *engine)
     void pa_engine_poll_now(pa_engine *engine)
@@ -193,6 +200,11 @@ cdef extern from "core/core.h" nogil:
         uint64_t in_flight
         uint64_t sockets
         uint64_t backup_turns
+        uint64_t enters
+        uint64_t ring_requests
+        uint64_t completions
+        uint64_t no_buffers
+        uint64_t overflows
     void pa_engine_statistics_get(pa_engine *engine, pa_engine_statistics *out)
     void pa_engine_set_default_port(pa_engine *engine, pa_port *port)
 

@@ -14,9 +14,17 @@ cdef class EngineCore:
     cdef public object start_indicator
     """Called once, when there may be something for `indicate_all`."""
 
-    def __cinit__(self, str driver):
-        cdef bytes name = driver.encode()
-        cdef int failure = pa_engine_new(name, &self.engine)
+    def __cinit__(self, dict ring):
+        cdef pa_uring_profile profile = pa_uring_profile(0, 0, 0, 0, 0, 0)
+        cdef int failure
+        if ring is not None:
+            profile.multishot = 1 if ring.get("multishot") else 0
+            profile.incremental = 1 if ring.get("incremental") else 0
+            profile.sq_entries = ring.get("sq_entries", 0)
+            profile.cq_entries = ring.get("cq_entries", 0)
+            profile.buffer_count = ring.get("buffer_count", 0)
+            profile.buffer_bytes = ring.get("buffer_bytes", 0)
+        failure = pa_engine_new(NULL if ring is None else &profile, &self.engine)
         if failure < 0:
             raise OSError(-failure, os.strerror(-failure))
         pa_engine_allow_backup(self.engine)
