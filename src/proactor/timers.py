@@ -1,12 +1,12 @@
 """Timers: calls that are due at a time, run by whoever serves the port.
 
 A `TimerQueue` has no thread. The loop that serves a port gives `next_timeout` to its wait and calls
-`run_due` afterwards; a timer set by another thread that is due before all others calls `on_earlier`,
-which ends that wait (by a posted packet, say).
+`run_due` afterwards; a timer set by another thread that is due before all others calls
+`on_earlier`, which ends that wait (by a posted packet, say).
 
 Cost is what this module is about: idle time-outs are set for every session, nearly never fire, and
-are moved with every message. Cancelling marks the timer, and its place in the heap is given up when
-it comes to the top, or when half of the heap is such places. Postponing stores a number: the place in
+are moved with every message. Cancelling marks the timer; its place in the heap is given up when it
+comes to the top, or when half of the heap is such places. Postponing stores a number; the place in
 the heap, which is then too early, is put right when it comes to the top.
 """
 
@@ -182,7 +182,7 @@ class TimerQueue:
                 self._dead -= 1
             elif timer.deadline > spot:
                 timer._spot = timer.deadline
-                # `postpone` takes no lock: either it has seen the new spot, or its deadline is here.
+                # `postpone` takes no lock: it sees the new spot, or its deadline is here.
                 timer._spot = min(timer._spot, timer.deadline)
                 heapq.heapreplace(heap, (timer._spot, place, timer))
             else:
