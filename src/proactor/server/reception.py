@@ -151,14 +151,18 @@ class Reception:
 
 
 class _Door:
-    """The sink of a stream until its PROXY header has come."""
+    """The sink of a stream until its PROXY header has come.
 
-    __slots__ = ("_peer", "_reception", "_refusal", "_stream", "_timer")
+    It hands on what the rest of the turn still brings here after the session has become the sink.
+    """
+
+    __slots__ = ("_next", "_peer", "_reception", "_refusal", "_stream", "_timer")
 
     def __init__(self, reception: Reception, peer: Any) -> None:
         self._reception = reception
         self._peer = peer
         self._refusal = Refusal.PROXY
+        self._next: Any = None
         self._stream: Any = None
         self._timer: Any = None
 
@@ -170,22 +174,35 @@ class _Door:
 
     def received(self, item: Any) -> None:
         """Take the header."""
+        if self._next is not None:
+            self._next.received(item)
+            return
         assert isinstance(item, ProxyHeader), "the framing gives the header first"
         self._timer.cancel()
         refusal = self._reception.begin_behind_proxy(self._stream, item, self._peer)
-        if refusal is not None:
+        if refusal is None:
+            self._next = self._stream.sink
+        else:
             self._refusal = refusal
             self._stream.abort()
 
     def told(self, news: StreamNews) -> None:
         """Nothing is sent before the header has come."""
+        if self._next is not None:
+            self._next.told(news)
 
     def failed(self, error: BaseException) -> None:
         """Let the connection go: the session could not be made."""
-        logger.error("behind a proxy, from %s: %r", self._peer, error)
-        self._stream.abort()
+        if self._next is not None:
+            self._next.failed(error)
+        else:
+            logger.error("behind a proxy, from %s: %r", self._peer, error)
+            self._stream.abort()
 
     def ended(self, end: StreamEnd, detail: str) -> None:
         """No session has come of this connection."""
-        self._timer.cancel()
-        self._reception.turn_away(self._refusal, detail or end.value)
+        if self._next is not None:
+            self._next.ended(end, detail)
+        else:
+            self._timer.cancel()
+            self._reception.turn_away(self._refusal, detail or end.value)
