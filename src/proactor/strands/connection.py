@@ -181,7 +181,7 @@ class StreamConnection(ABC):
     def send_frame(self, frame: Buffer, key: Any = None) -> bool:
         """See `EngineStream.send_frame`."""
         if type(frame) is not bytes:
-            frame = bytes(frame)  # What the caller may change is copied.
+            frame = bytes(memoryview(frame))  # What the caller may change is copied.
         desk = here.desk
         queue = self._queue
         with self._lock:
@@ -282,9 +282,11 @@ class StreamConnection(ABC):
 
     def _claim_receive(self) -> bool:
         """Say whether to receive now; the caller then must. The lock is held."""
-        if self._receiving or self._peer_fin or self._end is not None or self._poison is not None:
+        if self._receiving or self._peer_fin or self._end is not None:
             return False
         if not self._dropping:
+            if self._poison is not None:
+                return False
             size = self._inbox_bytes
             self._is_full = size > (self._inbox_low if self._is_full else self._inbox_high)
             if self._is_full or self._paused or not self._started:

@@ -35,11 +35,17 @@ TURN = object()
 _GO_ON = object()
 
 
+class StreamOverlapped(Overlapped):
+    """The receive, or the send, of a stream, which is the key of its packet."""
+
+    __slots__ = ()
+
+
 class Strand(Protocol):
     """A stream, as the desk sees it."""
 
     desk: StreamDesk
-    receiving_by: Overlapped
+    receiving_by: StreamOverlapped
     sink: Any
 
     @property
@@ -66,12 +72,6 @@ class Strand(Protocol):
 
     def abandon(self) -> None:
         """The port is closed: close the connection, call nobody."""
-
-
-class StreamOverlapped(Overlapped):
-    """The receive, or the send, of a stream, which is the key of its packet."""
-
-    __slots__ = ()
 
 
 class _Here(threading.local):

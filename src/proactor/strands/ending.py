@@ -96,10 +96,9 @@ class EndingStream(StreamConnection):
             self._finish(finishing, detail, reset=False)
             return
         if sends_fin:
-            try:
+            # If it is refused the connection is gone, and the receive tells how.
+            with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
-            except OSError as error:
-                self._broken(error)
 
     def abandon(self) -> None:
         """See `Strand.abandon`."""

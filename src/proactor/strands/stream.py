@@ -92,7 +92,11 @@ class ReferenceStream(EndingStream):
         if news and not self._dropping:
             self._guarded(self.sink.told, news)
         for _ in range(len(self._calls)):
-            self._guarded(self._calls.popleft())
+            try:
+                call = self._calls.popleft()
+            except IndexError:  # The port was closed meanwhile.
+                return
+            self._guarded(call)
 
     def _guarded(self, call: Callable[..., object], *arguments: object) -> None:
         try:
@@ -114,10 +118,14 @@ class ReferenceStream(EndingStream):
         inbox = self._inbox
         received = self.sink.received
         for taken in range(self._frames_a_turn):
-            if self._stopped or not inbox:
+            if self._stopped:
                 return taken
             try:
-                received(inbox.popleft())
+                item = inbox.popleft()
+            except IndexError:  # Empty, be it that another thread has closed the stream just now.
+                return taken
+            try:
+                received(item)
             except BaseException as error:
                 self._failed(error)
         return self._frames_a_turn
@@ -128,6 +136,8 @@ class ReferenceStream(EndingStream):
         if self._winding_up and self._wind_up():
             return
         with self._lock:
+            if self._state == ENDED:
+                return  # The port was closed meanwhile.
             wanted = self._claim_receive()
             due = self._has_work()
             self._state = QUEUED if due else IDLE
