@@ -138,6 +138,11 @@ class StreamConnection(ABC):
         """See `EngineStream`."""
         return self._inbox_bytes
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether `ended` was called, or the port is closed."""
+        return self._state == ENDED
+
     # -- what is above --
 
     @abstractmethod
@@ -183,6 +188,8 @@ class StreamConnection(ABC):
         if type(frame) is not bytes:
             frame = bytes(memoryview(frame))  # What the caller may change is copied.
         desk = here.desk
+        if desk is not None and desk.is_closed:
+            desk = None
         queue = self._queue
         with self._lock:
             if self._refusing or not queue.push(frame, key):

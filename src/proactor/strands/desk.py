@@ -52,6 +52,10 @@ class Strand(Protocol):
     def inbox_bytes(self) -> int:
         """Bytes that wait to be taken."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended, or its port is closed."""
+
     def has_received(self, count: int, error: OSError | None) -> bool:
         """The receive has ended that was in flight; say whether the caller owes a turn."""
 
@@ -94,7 +98,8 @@ class StreamDesk:
 
     Attributes:
         port: The engine's port.
-        dirty: Streams that have something to send when the batch ends.
+        dirty: Streams, also of other ports, that have something to send when the batch ends.
+        is_closed: Whether the port is closed: nobody ends a batch here any more.
     """
 
     def __init__(self, port: EnginePort) -> None:
@@ -104,7 +109,7 @@ class StreamDesk:
         self._ready: deque[Strand] = deque()
         self._streams: set[Strand] = set()
         self._lock = threading.Lock()
-        self._closed = False
+        self.is_closed = False
         self._go_on_is_posted = False
 
     # -- which streams there are --
@@ -116,7 +121,7 @@ class StreamDesk:
             PortClosed: The port is closed.
         """
         with self._lock:
-            if self._closed:
+            if self.is_closed:
                 raise errors.port_closed(
                     "cannot open a stream on the completion port: it is closed",
                     while_waiting=False,
@@ -131,12 +136,12 @@ class StreamDesk:
     def close(self) -> None:
         """The port is closed: so is every stream, and no sink is called any more."""
         with self._lock:
-            self._closed = True
+            self.is_closed = True
             left, self._streams = list(self._streams), set()
         for stream in left:
             stream.abandon()
         self._ready.clear()
-        self.dirty.clear()
+        self.flush_dirty()  # Streams of other ports may be among them.
 
     # -- a thread comes to the port --
 
@@ -272,16 +277,15 @@ class StreamDesk:
 
     def _give_out(self, stream: Strand, mine: PacketBatch) -> None:
         """Begin a turn that the caller of `get_many` holds; no packet if there is no frame."""
-        if here.turns is None:
-            here.turns = []
         here.desk = self
         try:
             if stream.begin_given_turn():
+                # Turns of ports that were closed meanwhile are nobody's.
+                here.turns = [held for held in here.turns or () if not held.has_ended]
                 here.turns.append(stream)
                 mine.append(CompletionPacket(stream.sink, stream, stream.inbox_bytes))
         finally:
-            if not here.turns:
-                here.desk = None
+            self._leave_batch()
 
     def end_given_turn(self, stream: Strand) -> None:
         """End one turn of the calling thread before it comes back."""
@@ -290,9 +294,13 @@ class StreamDesk:
             return
         turns.remove(stream)
         stream.end_given_turn()
-        if not turns:
+        self._leave_batch()
+        self.flush_dirty_unless_held()
+
+    def _leave_batch(self) -> None:
+        """What the thread sends from now on leaves at once, unless it holds a turn."""
+        if not any(stream.desk is self for stream in here.turns or ()):
             here.desk = None
-            self.flush_dirty()
 
     def flush_dirty_unless_held(self) -> None:
         """Send what turns without a frame have queued, unless the thread holds others."""

@@ -40,11 +40,6 @@ class ReferenceStream(EndingStream):
         """See `EngineStream`."""
         return self._refusing
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether `ended` has been called, or the port is closed."""
-        return self._state == ENDED
-
     def statistics(self) -> StreamStatistics:
         """See `EngineStream.statistics`."""
         with self._lock:
