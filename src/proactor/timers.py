@@ -22,7 +22,7 @@ from collections.abc import Callable
 logger = logging.getLogger("proactor")
 
 _COMPACT_ABOVE = 64
-"""Cancelled timers in the heap that are not worth compacting it for."""
+"""Dead places in the heap that are not worth compacting it for."""
 
 
 class Timer:
@@ -136,11 +136,12 @@ class TimerQueue:
             if timer._call is None:
                 return
             timer._call = None
-            self._dead += 1
-            if self._dead > _COMPACT_ABOVE and self._dead * 2 > len(self._heap):
-                self._compact()
+            self._count_dead()
 
-    def _compact(self) -> None:
+    def _count_dead(self) -> None:
+        self._dead += 1
+        if self._dead <= _COMPACT_ABOVE or self._dead * 2 <= len(self._heap):
+            return
         self._heap = [entry for entry in self._heap if _stands(entry)]
         heapq.heapify(self._heap)
         self._dead = 0
@@ -150,9 +151,9 @@ class TimerQueue:
         with self._lock:
             if timer._call is None or deadline >= timer._spot:
                 return
-            self._dead += 1
             timer.deadline = deadline
             is_first = self._push(timer)
+            self._count_dead()
         if is_first and self._on_earlier is not None:
             self._on_earlier()
 

@@ -185,6 +185,7 @@ class SendQueue:
         self._keyed.clear()
         self.bytes = self.packets = 0
         self.begun_bytes = self.begun_packets = 0
+        self._above = False
         self.news = 0
 
     def take_news(self) -> StreamNews:
