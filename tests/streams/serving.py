@@ -134,11 +134,14 @@ class Served:
         self.limit = limit
         self.errors: list[BaseException] = []
         self._came = threading.Condition()
-        self._threads = [
-            threading.Thread(target=self._loop, name=f"serving-{i}", daemon=True)
-            for i in range(workers)
-        ]
-        for thread in self._threads:
+        self._threads: list[threading.Thread] = []
+        self.begin(workers)
+
+    def begin(self, workers: int) -> None:
+        """Start so many threads more."""
+        for i in range(workers):
+            thread = threading.Thread(target=self._loop, name=f"serving-{i}", daemon=True)
+            self._threads.append(thread)
             thread.start()
 
     def _loop(self) -> None:

@@ -17,6 +17,7 @@ from proactor import (
     SocketClosed,
     StreamEnd,
 )
+from proactor.engines import choose
 from tests.streams.serving import Echo, Recorder, Served, open_stream
 from tests.support.refusals import refused_with
 from tests.support.sockets import plain_pair, read_to_end
@@ -104,7 +105,7 @@ def test_a_closed_port_is_refused(pair):
     port.close()
 
     with pytest.raises(PortClosed):
-        port.open_stream(*(pair[0], Recorder()))
+        port.open_stream(pair[0], Recorder())
 
     assert still_works(*pair)
 
@@ -210,8 +211,6 @@ def test_a_stream_lives_while_nobody_holds_it(served: Served, connected):
 
 
 def test_what_an_engine_counts_as_in_flight_goes_back_to_nothing(served: Served, connected):
-    from proactor.engines import choose
-
     def in_flight() -> int:
         return choose.current().statistics().get("in_flight", 0)
 

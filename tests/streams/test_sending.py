@@ -37,7 +37,9 @@ def test_packets_leave_in_order(connected):
     for i in range(300):
         assert stream.send(Packet(i))
 
-    assert read_exactly(peer, 1200) == b"".join(map(PacketFraming().encode, map(Packet, range(300))))
+    assert read_exactly(peer, 1200) == b"".join(
+        map(PacketFraming().encode, map(Packet, range(300)))
+    )
 
 
 def test_what_a_turn_queues_leaves_at_its_end(connected):
@@ -189,7 +191,9 @@ def test_the_cap_counts_packets_too(connected):
 
 
 def test_an_empty_queue_takes_any_one_frame(connected):
-    stream, peer = connected(Recorder(), limits=StreamLimits(send_bytes=10, send_high=5, send_low=1))
+    stream, peer = connected(
+        Recorder(), limits=StreamLimits(send_bytes=10, send_high=5, send_low=1)
+    )
     body = pattern(1 << 20)
 
     assert stream.send_frame(body)
@@ -272,7 +276,9 @@ def test_the_latest_of_a_key_is_sent_in_the_place_of_the_first(connected):
 
 def test_what_has_begun_is_not_replaced(connected):
     # Method: the first of the key blocks the connection, so it has begun when the second comes.
-    stream, peer = connected(Recorder(), small_buffers=True, limits=StreamLimits(send_bytes=1 << 26))
+    stream, peer = connected(
+        Recorder(), small_buffers=True, limits=StreamLimits(send_bytes=1 << 26)
+    )
     big = b"a" * (16 << 20)
 
     assert stream.send_frame(big, key=7)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 
@@ -197,13 +196,8 @@ def test_a_turn_that_blocks_holds_up_none_of_its_batch(opened):
         peers.append(peer)
     for sink in sinks:
         sink.stream.start()
-    helpers = Served.__new__(Served)
-    helpers.__dict__.update(served.__dict__)
-    threads = [threading.Thread(target=served._loop, daemon=True) for _ in range(2)]
-    served._threads = threads
     try:
-        for thread in threads:
-            thread.start()
+        served.begin(2)
         for sink in sinks[1:]:
             assert sink.wait_for("received") == [b"x"]
         assert not leave.is_set()
@@ -229,26 +223,14 @@ def test_an_early_reply_does_not_wait_for_a_later_turn_that_blocks(opened):
         peers.append(peer)
     for sink in sinks:
         sink.stream.start()
-    served._threads = [threading.Thread(target=served._loop, daemon=True) for _ in range(2)]
     try:
-        for thread in served._threads:
-            thread.start()
+        served.begin(2)
         for peer in peers[:2]:
             assert peer.recv(1) == b"x"
         assert not leave.is_set()
     finally:
         leave.set()
         served.close()
-
-
-def test_the_linger_of_a_plain_socket_is_not_needed(port, opened):
-    sink = Recorder()
-    stream, peer = open_stream(port, sink)
-    opened(peer)
-    peer.shutdown(socket.SHUT_WR)
-    until_ended(port, sink)
-    assert sink.ends == [StreamEnd.PEER_CLOSED]
-    assert not stream.post(lambda: None)
 
 
 def test_a_turn_of_a_closed_port_does_not_keep_what_is_sent_elsewhere(port, opened):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 from proactor.engines.stream_contract import StreamEnd
@@ -76,7 +77,7 @@ class EndingStream(StreamConnection):
     def _may_end(self) -> bool:
         """Nothing is left but to call `ended`; the lock is held."""
         in_flight = self._receiving or self._sending
-        return self._end is not None and not (in_flight or self._inbox or self._calls)
+        return self._end is not None and not (in_flight or self._inbox)
 
     def _advance(self) -> None:
         """Take the next steps of a polite end: send the rest, FIN, the peer's FIN, close."""
@@ -125,14 +126,39 @@ class EndingStream(StreamConnection):
         with self._lock:
             if self._state == ENDED or not self._may_end():
                 return self._state == ENDED
+            # From here on nothing is posted: who posts all the time cannot keep the end away.
             self._state = ENDED
+            calls = list(self._calls)
+            self._calls.clear()
         self.desk.forget(self)
+        try:
+            for call in calls:
+                self._guarded(call)
+        finally:
+            self._call_ended()
+        return True
+
+    def _call_ended(self) -> None:
         assert self._end is not None, "_may_end says so"
         try:
             self.sink.ended(self._end, self._detail)
         except Exception:
             logger.exception("stream %d: ended() raised", self.id)
-        return True
+
+    def _guarded(self, call: Callable[..., object], *arguments: object) -> None:
+        try:
+            call(*arguments)
+        except BaseException as error:
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        """Tell the sink what it, or a posted call, raised; Ctrl-C is not the sink's."""
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        try:
+            self.sink.failed(error)
+        except Exception:
+            logger.exception("stream %d: failed() raised", self.id)
 
     def _claim_turn(self) -> bool:
         """Say whether the caller owes the stream a turn; the lock is held."""

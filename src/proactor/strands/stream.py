@@ -6,7 +6,6 @@ Rule: a turn begins only from *queued*, which the lock guards, so that no two ru
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +13,6 @@ from proactor.engines.stream_contract import StreamStatistics
 from proactor.strands.connection import ENDED, IDLE, QUEUED, RUNNING
 from proactor.strands.desk import here
 from proactor.strands.ending import EndingStream
-
-logger = logging.getLogger("proactor")
 
 
 class ReferenceStream(EndingStream):
@@ -92,21 +89,6 @@ class ReferenceStream(EndingStream):
             except IndexError:  # The port was closed meanwhile.
                 return
             self._guarded(call)
-
-    def _guarded(self, call: Callable[..., object], *arguments: object) -> None:
-        try:
-            call(*arguments)
-        except BaseException as error:
-            self._failed(error)
-
-    def _failed(self, error: BaseException) -> None:
-        """Tell the sink what it, or a posted call, raised; Ctrl-C is not the sink's."""
-        if isinstance(error, KeyboardInterrupt):
-            raise error
-        try:
-            self.sink.failed(error)
-        except Exception:
-            logger.exception("stream %d: failed() raised", self.id)
 
     def _deliver(self) -> int:
         """Give the sink the frames of one turn; return how many they were."""
