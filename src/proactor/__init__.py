@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing
+
 from proactor.apcs import queue_user_apc
 from proactor.engines.contract import PortStatistics, WaitCode, WaitResult
 from proactor.errors import (
@@ -73,6 +75,27 @@ from proactor.streams import (
 from proactor.timers import Timer, TimerQueue
 from proactor.workers import WorkerPool, WorkerReport
 
+if typing.TYPE_CHECKING:
+    from proactor.server import (
+        DisconnectReason,
+        Group,
+        OwnedTimer,
+        RateAction,
+        Refusal,
+        Room,
+        Server,
+        ServerOptions,
+        ServerState,
+        ServerStatistics,
+        Session,
+        SessionState,
+        SlowConsumer,
+        TickStatistics,
+        UnknownPacket,
+        handles,
+        serve,
+    )
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -94,6 +117,7 @@ __all__ = [
     "ConnectionReset",
     "Decoder",
     "DelimiterFraming",
+    "DisconnectReason",
     "Disconnected",
     "EngineUnavailable",
     "Event",
@@ -101,6 +125,7 @@ __all__ = [
     "ForkedError",
     "Framing",
     "FramingError",
+    "Group",
     "InvalidParameter",
     "IoIncomplete",
     "LengthFraming",
@@ -113,14 +138,25 @@ __all__ = [
     "Overlapped",
     "OverlappedBusy",
     "OverlappedSocket",
+    "OwnedTimer",
     "Packet",
     "PacketBatch",
     "PacketFraming",
     "PortClosed",
     "PortStatistics",
     "ProactorError",
+    "RateAction",
     "RawFraming",
     "ReadySets",
+    "Refusal",
+    "Room",
+    "Server",
+    "ServerOptions",
+    "ServerState",
+    "ServerStatistics",
+    "Session",
+    "SessionState",
+    "SlowConsumer",
     "SocketClosed",
     "Stream",
     "StreamEnd",
@@ -129,9 +165,11 @@ __all__ = [
     "StreamNews",
     "StreamSink",
     "StreamStatistics",
+    "TickStatistics",
     "TimedOut",
     "Timer",
     "TimerQueue",
+    "UnknownPacket",
     "VarintFraming",
     "WaitCode",
     "WaitResult",
@@ -141,11 +179,49 @@ __all__ = [
     "async_select",
     "enum_network_events",
     "event_select",
+    "handles",
     "max_wait_objects",
     "queue_user_apc",
     "select",
+    "serve",
     "sleep_ex",
     "wait_for_multiple_events",
     "wait_for_multiple_objects",
     "wait_for_single_object",
 ]
+
+_OF_THE_SERVER = frozenset(
+    {
+        "DisconnectReason",
+        "Group",
+        "OwnedTimer",
+        "RateAction",
+        "Refusal",
+        "Room",
+        "Server",
+        "ServerOptions",
+        "ServerState",
+        "ServerStatistics",
+        "Session",
+        "SessionState",
+        "SlowConsumer",
+        "TickStatistics",
+        "UnknownPacket",
+        "handles",
+        "serve",
+    }
+)
+"""Names of `proactor.server`, which is imported with the first of them: a port needs none."""
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name not in _OF_THE_SERVER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import proactor.server
+
+    value = globals()[name] = getattr(proactor.server, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -24,7 +24,7 @@ from proactor.engines.stream_contract import StreamLimits, StreamSink
 from proactor.framing import Framing, RawFraming
 from proactor.packets import CompletionPacket, PacketBatch
 from proactor.sockets import OverlappedSocket, engine_socket_of, give_up
-from proactor.stream_turns import StreamDesk
+from proactor.strands.desk import StreamDesk
 from proactor.streams import Stream, engine_streams_of, open_reference_stream, refuse_what_is_busy
 
 DEFAULT_STALL_TIMEOUT = 0.005

@@ -1,13 +1,13 @@
 """Streams: connections that a port serves in turns, and groups of them. The public names.
 
-`CompletionPort.open_stream` makes a stream, `CompletionPort.serve` runs their turns. Who does the work
-is decided here and nowhere else: the engine, where its port brings streams of its own
-(`EngineStreamPort`), else `proactor.stream_reference`, in plain Python. Both behave the same.
+`CompletionPort.open_stream` makes a stream, `CompletionPort.serve` runs its turns. Who does the
+work is decided here and nowhere else: the engine, where its port brings streams of its own
+(`EngineStreamPort`), else `proactor.strands`, in plain Python. Both behave the same.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from proactor import errors, statuses
 from proactor.engines.contract import EnginePort
@@ -23,12 +23,9 @@ from proactor.engines.stream_contract import (
 )
 from proactor.framing import Framing
 from proactor.sockets import OverlappedSocket, engine_socket_of, move_back, moved_from
-from proactor.stream_groups import ReferenceGroup
-from proactor.stream_reference import ReferenceStream
-from proactor.stream_turns import StreamDesk
-
-if TYPE_CHECKING:
-    from proactor.port import CompletionPort
+from proactor.strands.desk import StreamDesk
+from proactor.strands.group import ReferenceGroup
+from proactor.strands.stream import ReferenceStream
 
 __all__ = [
     "Stream",
@@ -44,19 +41,35 @@ __all__ = [
 
 
 class Stream(EngineStream, Protocol):
-    __doc__ = EngineStream.__doc__
+    """A connection that a port serves in turns; `CompletionPort.open_stream` makes it.
+
+    Thread-safe, all of it; `take` and `end_turn` belong to the thread that holds the turn. It lives
+    until it has ended, whoever drops it: the port keeps it. Every method is documented in
+    `EngineStream`, which an engine's own streams fulfil too.
+
+    Attributes:
+        sink: Whom it serves; may be replaced inside a turn.
+    """
+
+
+class ServingPort(Protocol):
+    """A `CompletionPort`, as far as a group asks."""
+
+    @property
+    def engine_port(self) -> EnginePort:
+        """The engine's side of it."""
 
 
 class StreamGroup:
     """Streams that the same frame is sent to: one frame, one buffer, one call.
 
     Args:
-        port: The port of the streams.
+        port: The `CompletionPort` of the streams.
 
     Thread-safe. A stream that has ended falls out by itself.
     """
 
-    def __init__(self, port: CompletionPort) -> None:
+    def __init__(self, port: ServingPort) -> None:
         """Make an empty group."""
         engine = engine_streams_of(port.engine_port)
         self._members: EngineStreamGroup = (

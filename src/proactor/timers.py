@@ -1,12 +1,12 @@
 """Timers: calls that are due at a time, run by whoever serves the port.
 
 A `TimerQueue` has no thread. The loop that serves a port gives `next_timeout` to its wait and calls
-`run_due` afterwards; a timer set by another thread that is due before all others calls `on_earlier`,
-which ends that wait (by a posted packet, say).
+`run_due` afterwards; a timer set by another thread that is due before all others calls
+`on_earlier`, which ends that wait (by a posted packet, say).
 
 Cost is what this module is about: idle time-outs are set for every session, nearly never fire, and
-are moved with every message. Cancelling marks the timer, and its place in the heap is given up when
-it comes to the top, or when half of the heap is such places. Postponing stores a number: the place in
+are moved with every message. Cancelling marks the timer; its place in the heap is given up when it
+comes to the top, or when half of the heap is such places. Postponing stores a number; the place in
 the heap, which is then too early, is put right when it comes to the top.
 """
 
@@ -22,7 +22,7 @@ from collections.abc import Callable
 logger = logging.getLogger("proactor")
 
 _COMPACT_ABOVE = 64
-"""Cancelled timers in the heap that are not worth compacting it for."""
+"""Dead places in the heap that are not worth compacting it for."""
 
 
 class Timer:
@@ -136,11 +136,12 @@ class TimerQueue:
             if timer._call is None:
                 return
             timer._call = None
-            self._dead += 1
-            if self._dead > _COMPACT_ABOVE and self._dead * 2 > len(self._heap):
-                self._compact()
+            self._count_dead()
 
-    def _compact(self) -> None:
+    def _count_dead(self) -> None:
+        self._dead += 1
+        if self._dead <= _COMPACT_ABOVE or self._dead * 2 <= len(self._heap):
+            return
         self._heap = [entry for entry in self._heap if _stands(entry)]
         heapq.heapify(self._heap)
         self._dead = 0
@@ -150,9 +151,9 @@ class TimerQueue:
         with self._lock:
             if timer._call is None or deadline >= timer._spot:
                 return
-            self._dead += 1
             timer.deadline = deadline
             is_first = self._push(timer)
+            self._count_dead()
         if is_first and self._on_earlier is not None:
             self._on_earlier()
 
@@ -182,7 +183,7 @@ class TimerQueue:
                 self._dead -= 1
             elif timer.deadline > spot:
                 timer._spot = timer.deadline
-                # `postpone` takes no lock: either it has seen the new spot, or its deadline is here.
+                # `postpone` takes no lock: it sees the new spot, or its deadline is here.
                 timer._spot = min(timer._spot, timer.deadline)
                 heapq.heapreplace(heap, (timer._spot, place, timer))
             else:

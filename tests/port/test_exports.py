@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 import proactor
 
@@ -12,6 +16,8 @@ PROJECT = Path(__file__).parents[2]
 
 
 def test_all_names_exactly_what_is_public() -> None:
+    for name in proactor.__all__:
+        getattr(proactor, name)  # Some are there only when they are asked for.
     public = {
         name
         for name, value in vars(proactor).items()
@@ -28,6 +34,22 @@ def test_all_names_each_thing_once_and_sorted() -> None:
     for kind in (str.isupper, str.islower):
         group = [name for name in names if kind(name.replace("_", "").rstrip("0123456789"))]
         assert group == sorted(group)
+
+
+def test_the_server_core_is_imported_when_it_is_asked_for() -> None:
+    # Goal: whoever wants a port does not wait for the rest.
+    program = (
+        "import proactor, sys\n"
+        "assert 'proactor.server' not in sys.modules and 'Session' in dir(proactor)\n"
+        "proactor.Session\n"
+        "assert 'proactor.server' in sys.modules and 'Session' in vars(proactor)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'proactor' has no attribute 'nothing'"):
+        proactor.nothing  # noqa: B018
 
 
 def test_a_star_import_brings_every_name() -> None:

@@ -136,6 +136,14 @@ def test_the_package_itself_imports_only_what_the_layout_allows(after: Break) ->
     assert "rows: the package itself may not import proactor.server" in found
 
 
+def test_a_lazy_part_is_allowed_and_does_not_lift_the_package(root: Path, after: Break) -> None:
+    # Goal: `proactor.models` may import `proactor` although that names the server, lazily.
+    layout = (root / "pyproject.toml").read_text()
+    (root / "pyproject.toml").write_text(layout + 'lazy = ["server"]\n')
+
+    assert after("__init__.py", "def late():\n    import proactor.server\n") == []
+
+
 def test_a_low_row_does_not_import_the_whole_package(after: Break) -> None:
     found = after("engines/__init__.py", "from proactor import Port\n")
 

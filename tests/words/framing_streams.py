@@ -95,6 +95,9 @@ FRAMINGS = st.one_of(
 )
 
 
+ENDLESS = (st.sampled_from([128, 255]), st.integers(8, 95))
+
+
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[Framing, bytes]:
     """Return a framing and bytes that may or may not be frames of it."""
@@ -102,8 +105,11 @@ def streams(draw: st.DrawFn) -> tuple[Framing, bytes]:
     # Low numbers, so that many lengths are possible ones, and delimiters are found.
     bytes_of = st.sampled_from([0, 0, 1, 1, 2, 5, 9, 30, 128, 255])
     noise = st.lists(bytes_of, max_size=60).map(bytes)
-    pieces = st.one_of(noise, frames_of(framing)) if encodes(framing) else noise
-    return framing, b"".join(draw(st.lists(pieces, max_size=5)))
+    # What has no end: no delimiter is in it, and no varint ends.
+    endless = st.builds(lambda byte, count: bytes([byte]) * count, *ENDLESS)
+    frames = frames_of(framing)
+    pieces = st.one_of(frames, frames, frames, noise, endless)
+    return framing, b"".join(draw(st.lists(pieces, max_size=6)))
 
 
 def encodes(framing: Framing) -> bool:
@@ -126,7 +132,19 @@ def frames_of(framing: Framing) -> st.SearchStrategy[bytes]:
     """Return whole frames of `framing`."""
     if isinstance(framing, PacketFraming):
         return packets_of(framing).map(framing.encode)
+    if isinstance(framing, LengthFraming):
+        return lengthy_frames_of(framing)
     return bodies_of(framing).map(framing.encode)
+
+
+@st.composite
+def lengthy_frames_of(draw: st.DrawFn, framing: LengthFraming) -> bytes:
+    """Return whole frames of any parameters; faulty where these allow of no frame so short."""
+    plus = framing.header_bytes + framing.length_adjustment
+    total = draw(st.integers(framing.header_bytes, framing.max_frame))
+    length = min(max(total - plus, 0), 255)
+    before, rest = bytes(framing.length_offset), bytes(max(plus + length - framing.header_bytes, 0))
+    return before + length.to_bytes(framing.length_bytes, framing.byteorder) + rest
 
 
 def packets_of(framing: PacketFraming) -> st.SearchStrategy[Packet]:

@@ -65,6 +65,11 @@ def test_a_packet_has_three_slots_and_no_more() -> None:
         Packet(7).owner = None
 
 
+def test_a_packet_without_a_body_is_true() -> None:
+    assert Packet(7)
+    assert len(Packet(7)) == 0
+
+
 def test_a_body_that_changes_later_does_not_change_the_packet() -> None:
     body = bytearray(b"abc")
     packet = Packet(7, body)
@@ -99,7 +104,37 @@ def test_bytes_are_no_packet() -> None:
         LITTLE.encode(b"abc")
 
 
-def test_a_packet_shared_by_threads_is_encoded_once_and_right_for_each() -> None:
+class SlowId(int):
+    """An id that takes its time to be encoded, the first time."""
+
+    def __init__(self, number: int) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def to_bytes(self, *arguments, **named) -> bytes:
+        if not self.begun.is_set():
+            self.begun.set()
+            assert self.go_on.wait(10)
+        return int(self).to_bytes(*arguments, **named)
+
+
+def test_who_encodes_a_packet_first_decides_what_it_keeps(in_thread) -> None:
+    slow = SlowId(7)
+    packet = Packet(slow, b"abc")
+    first = in_thread(BIG.encode, packet)
+    assert slow.begun.wait(10)
+
+    second = in_thread(LITTLE.encode, packet)
+    second.thread.join(0.1)
+    assert second.is_running()
+    assert packet.body == b"abc"
+    slow.go_on.set()
+
+    assert second.result(10) == b"\7\0\7\0abc"
+    assert first.result(10) == packet.frame == b"\0\7\0\7abc"
+    assert packet.framing is BIG
+
+
+def test_a_packet_shared_by_threads_is_encoded_once_and_right_for_each(in_thread) -> None:
     # Method: two framings race for each packet, while the body is read.
     wrong: list[object] = []
     rounds = 300
@@ -118,16 +153,12 @@ def test_a_packet_shared_by_threads_is_encoded_once_and_right_for_each() -> None
         wrong.extend(packet for packet in packets * 3 if packet.body != b"body")
 
     calls = [(encode, LITTLE, "little"), (encode, BIG, "big"), (read,)]
-    threads = [threading.Thread(target=call, args=arguments) for call, *arguments in calls]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
+        for running in [in_thread(*call) for call in calls]:
+            running.result(30)
     finally:
         sys.setswitchinterval(interval)
 
-    assert not any(thread.is_alive() for thread in threads)
     assert wrong == []

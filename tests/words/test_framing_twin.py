@@ -34,6 +34,7 @@ from tests.words.framing_streams import (
     streams,
     unhurried,
 )
+from tests.words.test_framing import EMPTY, FAULTS
 
 CORE = Path(__file__).parents[2] / "src/proactor/engines/native/core"
 HEADER = (CORE / "framing.h").read_text(encoding="utf-8")
@@ -185,6 +186,12 @@ def test_any_cut_of_any_stream_gives_the_same_in_c_as_in_python(twin, case, cuts
     framing, stream = case
     for pieces in ([stream], cut_at(stream, cuts), byte_by_byte(stream)):
         assert outcome_in_c(twin, framing, pieces) == outcome(framing, pieces)
+
+
+@pytest.mark.parametrize(("framing", "stream"), [row[:2] for row in FAULTS + EMPTY], ids=repr)
+def test_each_fault_and_each_empty_frame_is_the_same_in_c(twin, framing, stream) -> None:
+    assert outcome_in_c(twin, framing, [stream]) == outcome(framing, [stream])
+    assert outcome_in_c(twin, framing, byte_by_byte(stream)) == outcome(framing, [stream])
 
 
 @pytest.mark.parametrize("adjustment", [0, 2**31 - 1, 1 - 2**31])

@@ -26,6 +26,7 @@ class Layout:
     package: str
     rows: tuple[Row, ...]
     facade: tuple[str, ...]  # Rows or parts that the package's own __init__ may import.
+    lazy: tuple[str, ...]  # Parts that it may import as well, but only when a name is asked for.
     entry_points: tuple[str, ...]  # Patterns of modules that nobody imports, and that is right.
 
     def part(self, module: str) -> str:
@@ -35,7 +36,7 @@ class Layout:
     def rank(self, module: str) -> float | None:
         """Return how high `module` stands, or None if its part is in no row.
 
-        The package itself stands just above the highest row that it may import.
+        The package itself stands just above the highest row that it imports at once.
         """
         part = self.part(module)
         if not part:
@@ -64,6 +65,7 @@ def read_layout(pyproject: Path) -> Layout:
         package=layers["package"],
         rows=tuple(Row(**{**row, "parts": tuple(row["parts"])}) for row in layers["rows"]),
         facade=tuple(layers["facade"]),
+        lazy=tuple(layers.get("lazy", ())),
         entry_points=(
             *layers.get("entry_points", ()),
             *(target.partition(":")[0] for target in scripts.values()),

@@ -29,7 +29,8 @@ def _import_problem(layout: Layout, name: str, found: Import) -> str | None:
     own_row, target_row = layout.row(name), layout.row(found.target)
     if own_row is None:  # The package's own __init__.
         allowed = target_row is None or {target_row.name, layout.part(found.target)} & {
-            *layout.facade
+            *layout.facade,
+            *layout.lazy,
         }
         return None if allowed else f"the package itself may not import {found.target}"
     if target_rank > own_rank:

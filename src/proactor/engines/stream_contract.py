@@ -1,11 +1,13 @@
 """The words of streams, and what an engine may offer beside the five protocols of `contract`.
 
-A *stream* is a connected TCP socket that a port serves in **turns**: what comes is cut into frames,
-the frames wait in the stream's inbox, and the stream, not the frame, is queued on the port. One turn
-at a time, so that one worker at a time serves a stream, in order. Sends go to a bounded queue and
-leave gathered. Every engine has streams: those of `proactor.stream_reference`, in plain Python over
-overlapped sockets. An engine *may* bring its own, which must behave the same (``tests/streams``):
-then its port has the methods of `EngineStreamPort`, and they are used instead.
+A *stream* is a connected TCP socket that a port serves in **turns**: what comes is cut into
+frames, the frames wait in the stream's inbox, and the stream, not the frame, is queued on the port.
+One turn at a time, so that one worker at a time serves a stream, in order. Sends go to a bounded
+queue and leave gathered.
+
+Every engine has streams: those of `proactor.strands`, in plain Python over overlapped sockets. An
+engine *may* bring its own, which must behave the same (``tests/streams``): then its port has the
+methods of `EngineStreamPort`, all of them, and they are used instead.
 """
 
 from __future__ import annotations
@@ -135,37 +137,46 @@ class EngineStream(Protocol):
     until it has ended, whoever drops it: the port keeps it.
 
     Attributes:
-        id: Never used again while the process lives.
         sink: Whom it serves; may be replaced inside a turn.
-        peer, local: The two addresses, kept from when it was opened.
-        queued_bytes, queued_packets: What waits to be sent, also what is being sent.
-        inbox_bytes: Bytes of whole frames received and not taken; while some of them are taken
-            and some are not, in proportion to their number.
-        is_closing: True from `close`, `abort` or the peer's end on: nothing can be sent any more.
-        last_received, last_sent: ``time.monotonic()`` at about the last traffic; at first, when it
-            was opened.
     """
 
     sink: Any
 
     @property
-    def id(self) -> int: ...
+    def id(self) -> int:
+        """A number that is never used again while the process lives."""
+
     @property
-    def peer(self) -> Address: ...
+    def peer(self) -> Address:
+        """The peer's address, kept from when it was opened."""
+
     @property
-    def local(self) -> Address: ...
+    def local(self) -> Address:
+        """The local address, kept from when it was opened."""
+
     @property
-    def queued_bytes(self) -> int: ...
+    def queued_bytes(self) -> int:
+        """Bytes that wait to be sent, also what is being sent."""
+
     @property
-    def queued_packets(self) -> int: ...
+    def queued_packets(self) -> int:
+        """Packets that wait to be sent, also what is being sent."""
+
     @property
-    def inbox_bytes(self) -> int: ...
+    def inbox_bytes(self) -> int:
+        """Bytes of whole frames received and not taken; brought up to date as turns end."""
+
     @property
-    def is_closing(self) -> bool: ...
+    def is_closing(self) -> bool:
+        """True from `close`, `abort` or the end of the peer on: nothing can be sent."""
+
     @property
-    def last_received(self) -> float: ...
+    def last_received(self) -> float:
+        """``time.monotonic()`` at about the last receive; at first, of the opening."""
+
     @property
-    def last_sent(self) -> float: ...
+    def last_sent(self) -> float:
+        """``time.monotonic()`` at about the last send; at first, of the opening."""
 
     def start(self) -> None:
         """Begin to receive. Starting twice does nothing."""
@@ -247,11 +258,20 @@ class EngineStream(Protocol):
 class EngineStreamGroup(Protocol):
     """Streams that the same frame is sent to; see `proactor.streams.StreamGroup`."""
 
-    def add(self, stream: Any) -> None: ...
-    def discard(self, stream: Any) -> None: ...
-    def __len__(self) -> int: ...
-    def __contains__(self, stream: object) -> bool: ...
-    def broadcast_frame(self, frame: bytes, exclude: Any, key: Any) -> list[Any]: ...
+    def add(self, stream: Any) -> None:
+        """Add a stream that has not ended."""
+
+    def discard(self, stream: Any) -> None:
+        """Take a stream out, if it is in."""
+
+    def __len__(self) -> int:
+        """Return the number of members that have not ended."""
+
+    def __contains__(self, stream: object) -> bool:
+        """Say whether `stream` is a member that has not ended."""
+
+    def broadcast_frame(self, frame: bytes, exclude: Any, key: Any) -> list[Any]:
+        """Queue `frame` to every member but `exclude`; return those whose cap refused it."""
 
 
 class EngineStreamPort(Protocol):

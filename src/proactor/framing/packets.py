@@ -76,6 +76,9 @@ class Packet:
     def __len__(self) -> int:
         return len(self.body)
 
+    def __bool__(self) -> bool:
+        return True  # One without a body is a message all the same.
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Packet):
             return NotImplemented

@@ -90,7 +90,7 @@ class ProxyParser:
             if len(self._held) >= MAX_V1:
                 raise ProxyProtocolError(f"a PROXY line has no end within {MAX_V1} bytes")
             return 0
-        words = self._held[:end].split(b" ")
+        words = bytes(self._held[:end]).split(b" ")
         if words[1] == b"UNKNOWN":
             self.header = ProxyHeader(1)
         elif words[1] in (b"TCP4", b"TCP6") and len(words) == 6:
@@ -108,7 +108,8 @@ class ProxyParser:
         held = self._held
         if len(held) < 16:
             return 0
-        version_command, family_transport, length = struct.unpack_from("!BBH", held, 12)
+        version_command, family_transport = held[12], held[13]
+        length = int.from_bytes(held[14:16], "big")
         version, command = version_command >> 4, version_command & 15
         if version != 2 or command > 1:
             raise ProxyProtocolError(

@@ -32,3 +32,19 @@ class DisconnectReason(enum.Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+class Refusal(enum.Enum):
+    """Why a connection did not become a session; counted in `ServerStatistics.refused`."""
+
+    FULL = "as many sessions as the server may have"
+    ADDRESS_FULL = "as many sessions as one address may have"
+    STOPPING = "the server stops"
+    GONE = "the client had gone already"
+    PROXY = "no good PROXY header came"
+    BROKEN = "the session could not be made"
+
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        return self.value

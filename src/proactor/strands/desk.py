@@ -3,9 +3,9 @@
 The desk sorts the packets that come out of the engine's port: a receive or a send of a stream is
 the stream's, everything else the caller's. Streams that are due a turn stand in ``ready``, which
 all threads of the port share, as does ``dirty``: streams with something to send at the end of a
-batch of turns. So nothing is held by a thread that blocks in a handler: with each batch of more than
-one turn a packet is posted behind it, by which the port's own rule for stalled threads brings
-another worker, who goes on where the first one stands.
+batch of turns. So nothing is held by a thread that blocks in a handler: behind each batch of more
+than one turn a packet is posted, by which the port's own rule for stalled threads brings another
+worker, who goes on where the first one stands.
 
 Rule: no lock is held while a sink is called.
 """
@@ -15,16 +15,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from proactor import errors
 from proactor.clock import deadline_after, seconds_left
 from proactor.engines.contract import EnginePort
 from proactor.overlapped import Overlapped
 from proactor.packets import CompletionPacket, PacketBatch
-
-if TYPE_CHECKING:
-    from proactor.stream_reference import ReferenceStream
 
 FLUSH_AFTER = 0.0005
 """Seconds of handlers after which a batch sends what was queued, so that no first reply is late."""
@@ -44,6 +41,43 @@ class StreamOverlapped(Overlapped):
     __slots__ = ()
 
 
+class Strand(Protocol):
+    """A stream, as the desk sees it."""
+
+    desk: StreamDesk
+    receiving_by: StreamOverlapped
+    sink: Any
+
+    @property
+    def inbox_bytes(self) -> int:
+        """Bytes that wait to be taken."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended, or its port is closed."""
+
+    def has_received(self, count: int, error: OSError | None) -> bool:
+        """The receive has ended that was in flight; say whether the caller owes a turn."""
+
+    def has_sent(self, error: OSError | None) -> None:
+        """The send has ended that was in flight."""
+
+    def send_now(self) -> None:
+        """Send what is queued."""
+
+    def run_turn(self) -> None:
+        """Serve the sink, if the stream is due a turn: it may have had it already."""
+
+    def begin_given_turn(self) -> bool:
+        """Begin a turn of which the frames are taken by `take`; False: there are none."""
+
+    def end_given_turn(self) -> None:
+        """The holder of the turn is done with it."""
+
+    def abandon(self) -> None:
+        """The port is closed: close the connection, call nobody."""
+
+
 class _Here(threading.local):
     """What the calling thread is doing.
 
@@ -53,7 +87,7 @@ class _Here(threading.local):
     """
 
     desk: StreamDesk | None = None
-    turns: list[ReferenceStream] | None = None
+    turns: list[Strand] | None = None
 
 
 here = _Here()
@@ -64,36 +98,37 @@ class StreamDesk:
 
     Attributes:
         port: The engine's port.
-        dirty: Streams that have something to send when the batch ends.
+        dirty: Streams, also of other ports, that have something to send when the batch ends.
+        is_closed: Whether the port is closed: nobody ends a batch here any more.
     """
 
     def __init__(self, port: EnginePort) -> None:
         """Serve the streams that will be added."""
         self.port = port
-        self.dirty: deque[ReferenceStream] = deque()
-        self._ready: deque[ReferenceStream] = deque()
-        self._streams: set[ReferenceStream] = set()
+        self.dirty: deque[Strand] = deque()
+        self._ready: deque[Strand] = deque()
+        self._streams: set[Strand] = set()
         self._lock = threading.Lock()
-        self._closed = False
+        self.is_closed = False
         self._go_on_is_posted = False
 
     # -- which streams there are --
 
-    def add(self, stream: ReferenceStream) -> None:
+    def add(self, stream: Strand) -> None:
         """Keep `stream` alive until it has ended.
 
         Raises:
             PortClosed: The port is closed.
         """
         with self._lock:
-            if self._closed:
+            if self.is_closed:
                 raise errors.port_closed(
                     "cannot open a stream on the completion port: it is closed",
                     while_waiting=False,
                 )
             self._streams.add(stream)
 
-    def forget(self, stream: ReferenceStream) -> None:
+    def forget(self, stream: Strand) -> None:
         """`stream` has ended, or was never opened."""
         with self._lock:
             self._streams.discard(stream)
@@ -101,12 +136,12 @@ class StreamDesk:
     def close(self) -> None:
         """The port is closed: so is every stream, and no sink is called any more."""
         with self._lock:
-            self._closed = True
+            self.is_closed = True
             left, self._streams = list(self._streams), set()
         for stream in left:
             stream.abandon()
         self._ready.clear()
-        self.dirty.clear()
+        self.flush_dirty()  # Streams of other ports may be among them.
 
     # -- a thread comes to the port --
 
@@ -170,10 +205,10 @@ class StreamDesk:
 
     # -- sorting --
 
-    def _sort(self, packet: CompletionPacket, mine: PacketBatch) -> ReferenceStream | None:
-        """Let a stream have what is its own, and return it if a turn is due; add others to `mine`."""
+    def _sort(self, packet: CompletionPacket, mine: PacketBatch) -> Strand | None:
+        """Let a stream have what is its own, return it if a turn is due; others join `mine`."""
         operation = packet.overlapped
-        stream: ReferenceStream
+        stream: Strand
         if type(operation) is StreamOverlapped:
             stream = packet.key
             if operation is stream.receiving_by:
@@ -222,7 +257,7 @@ class StreamDesk:
             self._go_on_is_posted = True
             self._post(CompletionPacket(_GO_ON))
 
-    def post_turn(self, stream: ReferenceStream) -> None:
+    def post_turn(self, stream: Strand) -> None:
         """Put `stream` at the end of the port's queue."""
         self._post(CompletionPacket(TURN, stream))
 
@@ -240,29 +275,32 @@ class StreamDesk:
                 return
             self._give_out(stream, mine)
 
-    def _give_out(self, stream: ReferenceStream, mine: PacketBatch) -> None:
+    def _give_out(self, stream: Strand, mine: PacketBatch) -> None:
         """Begin a turn that the caller of `get_many` holds; no packet if there is no frame."""
-        if here.turns is None:
-            here.turns = []
         here.desk = self
         try:
             if stream.begin_given_turn():
+                # Turns of ports that were closed meanwhile are nobody's.
+                here.turns = [held for held in here.turns or () if not held.has_ended]
                 here.turns.append(stream)
                 mine.append(CompletionPacket(stream.sink, stream, stream.inbox_bytes))
         finally:
-            if not here.turns:
-                here.desk = None
+            self._leave_batch()
 
-    def end_given_turn(self, stream: ReferenceStream) -> None:
+    def end_given_turn(self, stream: Strand) -> None:
         """End one turn of the calling thread before it comes back."""
         turns = here.turns
         if not turns or stream not in turns:
             return
         turns.remove(stream)
         stream.end_given_turn()
-        if not turns:
+        self._leave_batch()
+        self.flush_dirty_unless_held()
+
+    def _leave_batch(self) -> None:
+        """What the thread sends from now on leaves at once, unless it holds a turn."""
+        if not any(stream.desk is self for stream in here.turns or ()):
             here.desk = None
-            self.flush_dirty()
 
     def flush_dirty_unless_held(self) -> None:
         """Send what turns without a frame have queued, unless the thread holds others."""

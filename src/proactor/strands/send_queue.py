@@ -43,7 +43,7 @@ class SendQueue:
     Attributes:
         bytes, packets: What is queued, begun or not.
         begun_bytes, begun_packets: What `begin` gave out and `sent` has not taken back.
-        news: What to tell of a water mark that was crossed, as a number of `StreamNews`; 0: nothing.
+        news: What to tell of a water mark that was crossed, a number of `StreamNews`; 0: nothing.
         dropped, replaced, refused: Counters of packets.
     """
 
@@ -185,6 +185,7 @@ class SendQueue:
         self._keyed.clear()
         self.bytes = self.packets = 0
         self.begun_bytes = self.begun_packets = 0
+        self._above = False
         self.news = 0
 
     def take_news(self) -> StreamNews:

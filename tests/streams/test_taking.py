@@ -1,0 +1,248 @@
+"""Turns that `get_many` and `get` give out, and threads that block in a turn."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from proactor import CompletionPort, FixedFraming, StreamEnd, StreamLimits, WorkerPool
+from tests.streams.serving import Recorder, Served, open_stream
+from tests.support.sockets import LIMIT, read_exactly
+from tests.support.streams import eventually
+
+
+@pytest.fixture
+def port(opened):
+    return opened(CompletionPort())
+
+
+def until_ended(port: CompletionPort, *sinks: Recorder) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not all(sink.ends for sink in sinks):
+        assert time.monotonic() < deadline
+        assert port.get(0.05) is None
+
+
+def test_a_turn_comes_out_as_a_packet_and_its_frames_are_taken(port, opened):
+    sink = Recorder()
+    stream, peer = open_stream(port, sink, FixedFraming(2))
+    opened(peer)
+    peer.sendall(b"abcdef")
+
+    packet = port.get(5)
+
+    assert (packet.key, packet.overlapped, packet.error) == (sink, stream, None)
+    assert packet.transferred == 6
+    assert stream.take() == [b"ab", b"cd", b"ef"]
+    assert stream.take() == []
+    assert sink.calls == []
+    stream.abort()
+    until_ended(port, sink)
+
+
+def test_the_turn_is_this_thread_s_until_it_comes_back(port, opened, in_thread):
+    sink = Recorder()
+    stream, peer = open_stream(port, sink, FixedFraming(1))
+    opened(peer)
+    peer.sendall(b"a")
+    assert port.get(5).overlapped is stream
+    assert stream.take() == [b"a"]
+
+    peer.sendall(b"b")
+    assert in_thread(port.get, 0.1).result() is None
+    packet = port.get(5)
+
+    assert packet.overlapped is stream
+    assert stream.take() == [b"b"]
+
+
+def test_end_turn_gives_the_turn_back_before(port, opened, in_thread):
+    def take_elsewhere() -> list[bytes]:
+        packet = port.get(5)
+        return packet.overlapped.take() if packet else []
+
+    sink = Recorder()
+    stream, peer = open_stream(port, sink, FixedFraming(1))
+    opened(peer)
+    peer.sendall(b"a")
+    port.get(5)
+    stream.take()
+    stream.send(b"1")
+
+    stream.end_turn()
+    stream.end_turn()
+
+    assert read_exactly(peer, 1) == b"1"
+    peer.sendall(b"b")
+    with port.blocking():
+        assert in_thread(take_elsewhere).result() == [b"b"]
+
+
+def test_what_a_held_turn_queues_leaves_when_the_thread_comes_back(port, opened):
+    sink = Recorder()
+    stream, peer = open_stream(port, sink)
+    opened(peer)
+    peer.sendall(b"x")
+    port.get(5)
+    stream.take()
+    stream.send(b"1")
+    stream.send(b"2")
+    peer.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        peer.recv(1)
+    peer.settimeout(5)
+
+    assert port.get(0) is None
+
+    assert read_exactly(peer, 2) == b"12"
+
+
+def test_take_outside_a_turn_is_refused(port, opened):
+    sink = Recorder()
+    stream, peer = open_stream(port, sink)
+    opened(peer)
+
+    with pytest.raises(RuntimeError):
+        stream.take()
+
+
+def test_what_is_not_taken_comes_again(port, opened):
+    sink = Recorder()
+    stream, peer = open_stream(port, sink, FixedFraming(1), StreamLimits(frames_a_turn=2))
+    opened(peer)
+    peer.sendall(b"abc")
+
+    assert port.get(5).overlapped is stream
+    assert port.get(5).overlapped is stream
+    assert stream.take() == [b"a", b"b"]
+    assert port.get(5).overlapped is stream
+    assert stream.take() == [b"c"]
+
+
+def test_the_end_and_posted_calls_are_called_inside_get(port, opened):
+    sink = Recorder()
+    stream, peer = open_stream(port, sink)
+    opened(peer)
+    ran = []
+    stream.post(lambda: ran.append(threading.current_thread()))
+    assert port.get(0.05) is None
+    assert ran == [threading.current_thread()]
+
+    peer.close()
+    until_ended(port, sink)
+
+    assert sink.ends == [StreamEnd.PEER_CLOSED]
+
+
+def test_internal_packets_do_not_come_out_of_get(port, opened):
+    sink = Recorder()
+    stream, peer = open_stream(port, sink, limits=StreamLimits(send_bytes=8 << 20))
+    opened(peer)
+    stream.send(bytes(4 << 20))
+    reader = threading.Thread(target=read_exactly, args=(peer, 4 << 20))
+    reader.start()
+    port.post("mine")
+
+    packets = [packet for packet in (port.get(0.05) for _ in range(8)) if packet]
+    reader.join()
+
+    assert [packet.key for packet in packets] == ["mine"]
+
+
+def test_a_thread_that_waits_since_before_the_first_stream_is_not_fooled(port, opened, in_thread):
+    waiting = in_thread(port.get, 5)
+    assert eventually(lambda: port.statistics().waiting in (1, None))
+    sink = Recorder()
+    stream, peer = open_stream(port, sink)
+    opened(peer)
+    stream.post(lambda: None)
+    peer.sendall(b"x")
+
+    packet = waiting.result()
+
+    assert (packet.key, packet.overlapped) == (sink, stream)
+
+
+def test_a_worker_pool_serves_streams(port, opened):
+    def handle(packet) -> None:
+        for item in packet.overlapped.take():
+            packet.overlapped.send(item)
+
+    sink = Recorder()
+    _, peer = open_stream(port, sink, FixedFraming(1))
+    with WorkerPool(port, handle, 3), peer:
+        for i in range(50):
+            peer.sendall(bytes([i]))
+            assert read_exactly(peer, 1) == bytes([i])
+        peer.close()
+        sink.wait_for_end()
+
+
+def test_a_turn_that_blocks_holds_up_none_of_its_batch(opened):
+    # Method: one thread takes many turns at once, and blocks in the first of them; the others
+    # must be served by the second thread while it does.
+    served = Served(0)
+    leave = threading.Event()
+    sinks, peers = [], []
+    for i in range(8):
+        sink = Recorder()
+        sink.on_received = (lambda _: leave.wait(LIMIT)) if i == 0 else None
+        _, peer = served.open(sink, start=False)
+        opened(peer)
+        peer.sendall(b"x")
+        sinks.append(sink)
+        peers.append(peer)
+    for sink in sinks:
+        sink.stream.start()
+    try:
+        served.begin(2)
+        for sink in sinks[1:]:
+            assert sink.wait_for("received") == [b"x"]
+        assert not leave.is_set()
+    finally:
+        leave.set()
+        served.close()
+
+
+def test_an_early_reply_does_not_wait_for_a_later_turn_that_blocks(opened):
+    served = Served(0)
+    leave = threading.Event()
+    sinks, peers = [], []
+    for i in range(3):
+        sink = Recorder()
+        if i == 2:
+            sink.on_received = lambda _: leave.wait(LIMIT)
+        else:
+            sink.on_received = lambda item, sink=sink: sink.stream.send(item)
+        _, peer = served.open(sink, start=False)
+        opened(peer)
+        peer.sendall(b"x")
+        sinks.append(sink)
+        peers.append(peer)
+    for sink in sinks:
+        sink.stream.start()
+    try:
+        served.begin(2)
+        for peer in peers[:2]:
+            assert peer.recv(1) == b"x"
+        assert not leave.is_set()
+    finally:
+        leave.set()
+        served.close()
+
+
+def test_a_turn_of_a_closed_port_does_not_keep_what_is_sent_elsewhere(port, opened):
+    other_port, sink, other_sink = CompletionPort(), Recorder(), Recorder()
+    stream, peer = open_stream(port, sink)
+    _, other_peer = open_stream(other_port, other_sink)
+    opened(peer)
+    opened(other_peer)
+    other_peer.sendall(b"x")
+    assert other_port.get(5).key is other_sink
+
+    other_port.close()
+    stream.send(b"at once")
+
+    assert read_exactly(peer, 7) == b"at once"
