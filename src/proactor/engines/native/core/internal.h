@@ -263,7 +263,7 @@ struct pa_thread {
     pa_thread *next_runner, *previous_runner;
     pa_thread *next_candidate, *previous_candidate;
     bool is_candidate;
-    bool in_batch;                     /* serves turns: what it queues on streams waits for the end */
+    pa_port *batch;                    /* it serves turns of: what it queues waits for the end */
     pa_stream *dirty, *last_dirty;     /* a reference each; changes under the stream's own lock */
     int64_t dirty_since;
 };
@@ -275,7 +275,7 @@ struct pa_port {
     int64_t stall_ns;
     pa_port *next_port, *previous_port;   /* of all; guarded by the registry's lock */
     pthread_mutex_t lock;
-    bool closed;
+    atomic_bool closed;
     pa_op *head, *tail;
     pa_thread *newest;                    /* waiter */
     pa_thread *runners;

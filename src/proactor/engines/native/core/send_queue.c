@@ -106,22 +106,25 @@ static uint32_t first_not_begun(const pa_send_queue *queue)
     return queue->begun ? 1 : 0;
 }
 
-int pa_sends_replace(pa_send_queue *queue, pa_engine *engine, const void *bytes, size_t length,
-                     pa_shared *shared, uint64_t key)
+pa_entry *pa_sends_find(const pa_send_queue *queue, uint64_t key)
 {
-    for (uint32_t i = first_not_begun(queue); i < queue->count; i++) {
-        pa_entry *entry = at(queue, i), before = *entry;
-        if (entry->key != key)
-            continue;
-        if (!keep(queue, entry, bytes, length, shared, key)) {
-            *entry = before;
-            return -ENOMEM;
-        }
-        queue->bytes += length;
-        queue->bytes -= before.length;
-        let_go(queue, engine, &before);
-        return 1;
+    for (uint32_t i = first_not_begun(queue); i < queue->count; i++)
+        if (at(queue, i)->key == key)
+            return at(queue, i);
+    return NULL;
+}
+
+int pa_sends_replace(pa_send_queue *queue, pa_engine *engine, pa_entry *entry, const void *bytes,
+                     size_t length, pa_shared *shared)
+{
+    pa_entry before = *entry;
+    if (!keep(queue, entry, bytes, length, shared, before.key)) {
+        *entry = before;
+        return -ENOMEM;
     }
+    queue->bytes += length;
+    queue->bytes -= before.length;
+    let_go(queue, engine, &before);
     return 0;
 }
 

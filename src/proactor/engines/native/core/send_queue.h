@@ -35,9 +35,11 @@ typedef struct {
 /* Append one packet; 0, or -ENOMEM: nothing is queued. Takes a reference of `shared` if it is not NULL. */
 int pa_sends_push(pa_send_queue *queue, const void *bytes, size_t length, pa_shared *shared,
                   uint64_t key);
-/* Put the packet where the one with `key` waits, if that is not begun: 1, 0: there is none, -ENOMEM. */
-int pa_sends_replace(pa_send_queue *queue, pa_engine *engine, const void *bytes, size_t length,
-                     pa_shared *shared, uint64_t key);
+/* The packet with `key` that is not begun, or NULL. */
+pa_entry *pa_sends_find(const pa_send_queue *queue, uint64_t key);
+/* Put a packet in the place of another: 0, or -ENOMEM: the other one stays. */
+int pa_sends_replace(pa_send_queue *queue, pa_engine *engine, pa_entry *entry, const void *bytes,
+                     size_t length, pa_shared *shared);
 /* Drop the oldest packet that is not begun; false if there is none. */
 bool pa_sends_drop_oldest(pa_send_queue *queue, pa_engine *engine);
 /* Point at what is to be sent next, at most `most` pieces; how many. */

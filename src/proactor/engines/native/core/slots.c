@@ -138,7 +138,7 @@ void pa_thread_resume(pa_thread *thread, pa_port *port)
 
 void pa_thread_free(pa_thread *thread)
 {
-    pa_flush_dirty(thread, 0);
+    pa_batch_end(thread);
     pa_port *port = pa_thread_block(thread);
     if (port)
         pa_port_release(port);

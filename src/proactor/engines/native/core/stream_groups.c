@@ -57,6 +57,8 @@ static bool grow(pa_group *group)
 int pa_group_add(pa_group *group, pa_stream *stream)
 {
     int answer = 1;
+    if (atomic_load(&stream->over))
+        return 0;
     pthread_mutex_lock(&group->lock);
     if ((group->count + 1) * 2 > group->capacity && !grow(group)) {
         answer = -ENOMEM;
@@ -106,34 +108,38 @@ bool pa_group_discard(pa_group *group, pa_stream *stream)
 bool pa_group_has(pa_group *group, pa_stream *stream)
 {
     pthread_mutex_lock(&group->lock);
-    bool has = group->count && group->members[place_of(group, stream)];
+    bool has = group->count && group->members[place_of(group, stream)]
+               && !atomic_load(&stream->over);
     pthread_mutex_unlock(&group->lock);
     return has;
 }
 
 size_t pa_group_count(pa_group *group)
 {
+    size_t count = 0;
     pthread_mutex_lock(&group->lock);
-    size_t count = group->count;
+    for (size_t i = 0; i < group->capacity; i++)
+        count += group->members[i] && !atomic_load(&group->members[i]->over);
     pthread_mutex_unlock(&group->lock);
     return count;
 }
 
 size_t pa_group_broadcast(pa_group *group, pa_thread *self, const void *bytes, size_t length,
-                          pa_shared *shared, uint64_t key, pa_stream *exclude, pa_stream **refused)
+                          pa_shared *shared, uint64_t key, pa_stream *exclude, pa_stream **refused,
+                          size_t room_for_refused)
 {
     size_t count = 0, gone_count = 0, room = 0;
     pa_stream **gone = NULL;
     pthread_mutex_lock(&group->lock);
     for (size_t i = 0; i < group->capacity; i++) {
         pa_stream *member = group->members[i];
-        if (!member || member == exclude)
+        if (!member || member == exclude || count == room_for_refused)
             continue;
         pa_send_answer answer = pa_stream_send(member, self, bytes, length, shared, key);
         if (answer == PA_FULL) {
             pa_stream_hold(member);
             refused[count++] = member;
-        } else if (answer == PA_OVER) {
+        } else if (answer == PA_OVER && atomic_load(&member->over)) {
             if (gone_count == room) {
                 pa_stream **more = realloc(gone, (room = room ? room * 2 : 16) * sizeof *gone);
                 if (!more)

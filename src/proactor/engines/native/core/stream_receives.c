@@ -97,6 +97,8 @@ static ssize_t read_some(pa_stream *stream, size_t in_place)
 
 void pa_stream_peer_is_done(pa_stream *stream, pa_wakes *wakes)
 {
+    if (stream->socket->fd < 0)
+        return;   /* It has left before. */
     stream->eof = true;
     stream->missing = stream->inbox.end - stream->inbox.whole;
     if (!stream->closing && !stream->end)

@@ -85,14 +85,28 @@ void pa_stream_flush(pa_stream *stream)
 
 /* -- what a thread has queued in its batch of turns -- */
 
-void pa_batch_begin(pa_thread *self)
+void pa_batch_begin(pa_thread *self, pa_port *port)
 {
-    self->in_batch = true;
+    if (self->batch == port)
+        return;
+    if (self->batch)
+        pa_port_release(self->batch);
+    pa_port_hold(port);
+    self->batch = port;
 }
 
-bool pa_in_batch(const pa_thread *self)
+/* A port that is closed has nobody come back to it. */
+static bool is_in_batch(const pa_thread *self)
 {
-    return self->in_batch;
+    return self && self->batch && !atomic_load(&self->batch->closed);
+}
+
+void pa_batch_end(pa_thread *self)
+{
+    pa_flush_dirty(self, 0);
+    if (self->batch)
+        pa_port_release(self->batch);
+    self->batch = NULL;
 }
 
 static void remember_dirty(pa_thread *self, pa_stream *stream)
@@ -131,8 +145,6 @@ bool pa_flush_dirty(pa_thread *self, int limit)
         pa_wake_all(&wakes);
         pa_stream_release(stream);
     }
-    if (!self->dirty)
-        self->in_batch = false;
     return self->dirty != NULL;
 }
 
@@ -153,12 +165,16 @@ static pa_send_answer queue_packet(pa_stream *stream, const void *bytes, size_t 
     pa_engine *engine = pa_engine_of(stream);
     if (stream->closing || stream->over || (stream->end && stream->end != PA_END_PEER_CLOSED))
         return PA_OVER;
-    if (key != PA_NO_KEY) {
-        int answer = pa_sends_replace(&stream->queue, engine, bytes, length, shared, key);
-        if (answer > 0)
-            stream->counts.replaced++;
-        if (answer)
-            return answer > 0 ? PA_QUEUED : PA_FULL;
+    pa_entry *same = key == PA_NO_KEY ? NULL : pa_sends_find(&stream->queue, key);
+    if (same) {
+        size_t left = stream->queue.bytes - same->length;
+        if ((left && left + length > stream->limits->send_bytes)
+            || pa_sends_replace(&stream->queue, engine, same, bytes, length, shared) < 0) {
+            stream->counts.refused++;
+            return PA_FULL;
+        }
+        stream->counts.replaced++;
+        return PA_QUEUED;
     }
     if (!fits(stream, length, 1))
         pa_stream_flush_locked(stream, wakes);   /* Only what the kernel does not take counts. */
@@ -175,7 +191,7 @@ pa_send_answer pa_stream_send(pa_stream *stream, pa_thread *self, const void *by
     pa_wakes wakes = {0};
     pthread_mutex_lock(&stream->socket->lock);
     pa_send_answer answer = queue_packet(stream, bytes, length, shared, key, &wakes);
-    if (answer == PA_QUEUED && !stream->blocked && self && self->in_batch
+    if (answer == PA_QUEUED && !stream->blocked && is_in_batch(self)
         && stream->queue.bytes < EARLY_BYTES)
         remember_dirty(self, stream);
     else if (answer == PA_QUEUED)

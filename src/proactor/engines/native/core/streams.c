@@ -145,14 +145,14 @@ int pa_stream_fd(const pa_stream *stream) { return pa_socket_fd(stream->socket);
 
 size_t pa_stream_inbox_bytes(const pa_stream *stream)
 {
-    return pa_inbox_size(&stream->inbox) + stream->taken_bytes;
+    return stream->inbox.whole - stream->inbox.begin + stream->taken_bytes;
 }
 
 /* -- watching -- */
 
 bool pa_stream_wants_to_read(const pa_stream *stream)
 {
-    if (!stream->started || stream->eof || stream->over)
+    if (!stream->started || stream->eof || atomic_load(&stream->over))
         return false;
     if (stream->closing)
         return !stream->end;
@@ -345,6 +345,11 @@ static bool refill(pa_stream *stream)
     return taken;
 }
 
+bool pa_turn_has_frames(pa_stream *stream)
+{
+    return stream->taken.begin < stream->taken.whole || refill(stream);
+}
+
 int pa_turn_next(pa_stream *stream, const uint8_t **bytes, pa_frame *frame)
 {
     pa_inbox *taken = &stream->taken;
@@ -413,14 +418,14 @@ void pa_stream_serve(pa_stream *stream, uint32_t ready, pa_wakes *wakes)
 
 void pa_stream_fail(pa_stream *stream, int number, pa_wakes *wakes)
 {
-    if (stream->over)
-        return;
+    if (stream->over || stream->socket->fd < 0)
+        return;   /* It has left before, and why is known. */
     bool reset = number == ECONNRESET || number == EPIPE;
     stream->error = number;
+    if (stream->closing && reset && !stream->end)
+        stream->end = PA_END_CLOSED;   /* Both were going; there is nobody to hear the rest. */
     if (!stream->end || stream->end == PA_END_PEER_CLOSED)
         stream->end = reset ? PA_END_RESET : PA_END_ERROR;
-    if (stream->closing && reset)
-        stream->end = PA_END_CLOSED;   /* Both were going; there is nobody to hear the rest. */
     pa_stream_leave(stream, false);
     pa_stream_schedule(stream, wakes);
 }
@@ -461,10 +466,11 @@ void pa_stream_close(pa_stream *stream, pa_thread *self)
     pa_wakes wakes = {0};
     pthread_mutex_lock(&stream->socket->lock);
     if (!stream->closing && !stream->over) {
-        stream->closing = true;
+        stream->closing = stream->started = true;
         stream->paused = stream->full = false;
         pa_inbox_clear(&stream->inbox, &pa_engine_of(stream)->pool.chunks);
-        if (!self || !self->in_batch || !stream->queue.count)
+        /* What this thread has queued in its batch leaves at the end of it, then the FIN. */
+        if (!(self && self->batch && stream->dirty))
             pa_stream_flush_locked(stream, &wakes);
         pa_stream_watch(stream);
     }
@@ -477,7 +483,7 @@ void pa_stream_abort(pa_stream *stream, pa_stream_end end)
     pa_wakes wakes = {0};
     pthread_mutex_lock(&stream->socket->lock);
     if (!stream->over && stream->end != PA_END_RESET && stream->end != PA_END_ERROR) {
-        stream->closing = true;
+        stream->closing = stream->started = true;
         stream->end = end;
         pa_stream_leave(stream, true);
         pa_stream_schedule(stream, &wakes);

@@ -85,9 +85,10 @@ enum { PA_SHARE_FROM = 2048 };
 uint32_t pa_stream_drop_oldest(pa_stream *stream, size_t bytes, uint32_t packets);
 void pa_stream_flush(pa_stream *stream);
 
-/* The calling thread serves turns from now on, or no longer: what it queues waits for the flush. */
-void pa_batch_begin(pa_thread *self);
-bool pa_in_batch(const pa_thread *self);
+/* The calling thread serves turns of `port` from now on, or no longer: what it queues on any stream
+ * waits for the flush. The end flushes all. */
+void pa_batch_begin(pa_thread *self, pa_port *port);
+void pa_batch_end(pa_thread *self);
 /* What it queued first has waited long enough for company. */
 bool pa_is_late(const pa_thread *self);
 /* Flush up to `limit` streams that this thread has queued for (0: all); true if some are left. */
@@ -110,6 +111,8 @@ pa_stream *pa_turn_of(pa_op *op);
 void pa_turn_lost(pa_op *op);
 /* What there is to tell; clears it. Then take frames, then ask for the end, then end the turn. */
 uint32_t pa_turn_begin_serving(pa_stream *stream);
+/* Say whether there is a frame to be delivered now. */
+bool pa_turn_has_frames(pa_stream *stream);
 /* The next frame, in memory that stays until the next call: 1, or 0 if there is none now. A raw
  * stream gives all there is at once. */
 int pa_turn_next(pa_stream *stream, const uint8_t **bytes, pa_frame *frame);
@@ -149,10 +152,12 @@ void pa_group_free(pa_group *group);
 int pa_group_add(pa_group *group, pa_stream *stream);
 bool pa_group_discard(pa_group *group, pa_stream *stream);
 bool pa_group_has(pa_group *group, pa_stream *stream);
-size_t pa_group_count(pa_group *group);
-/* Queue one packet for every member but `exclude`. Members that are over fall out. `refused` (room
- * for pa_group_count) gets those whose queue is full, each with a reference; how many. */
+size_t pa_group_count(pa_group *group);   /* those that have not ended */
+/* Queue one packet for every member but `exclude`. Members that have ended fall out. `refused` gets
+ * those whose queue is full, each with a reference; how many. Where there is no more room in it,
+ * nobody else is sent anything: give room for all members. */
 size_t pa_group_broadcast(pa_group *group, pa_thread *self, const void *bytes, size_t length,
-                          pa_shared *shared, uint64_t key, pa_stream *exclude, pa_stream **refused);
+                          pa_shared *shared, uint64_t key, pa_stream *exclude, pa_stream **refused,
+                          size_t room_for_refused);
 
 #endif

@@ -351,7 +351,8 @@ cdef extern from "core/streams.h" nogil:
     )
     uint32_t pa_stream_drop_oldest(pa_stream *stream, size_t size, uint32_t packets)
     void pa_stream_flush(pa_stream *stream)
-    void pa_batch_begin(pa_thread *self)
+    void pa_batch_begin(pa_thread *self, pa_port *port)
+    void pa_batch_end(pa_thread *self)
     pa_bool pa_is_late(const pa_thread *self)
     pa_bool pa_flush_dirty(pa_thread *self, int limit)
     void pa_stream_close(pa_stream *stream, pa_thread *self)
@@ -361,6 +362,7 @@ cdef extern from "core/streams.h" nogil:
     pa_bool pa_stream_post(pa_stream *stream)
     pa_stream *pa_turn_of(pa_op *op)
     uint32_t pa_turn_begin_serving(pa_stream *stream)
+    pa_bool pa_turn_has_frames(pa_stream *stream)
     int pa_turn_next(pa_stream *stream, const uint8_t **data, pa_frame *frame)
     pa_stream_end pa_turn_end_of(pa_stream *stream)
     void pa_turn_end_serving(pa_stream *stream)
@@ -377,5 +379,5 @@ cdef extern from "core/streams.h" nogil:
     size_t pa_group_count(pa_group *group)
     size_t pa_group_broadcast(
         pa_group *group, pa_thread *self, const void *data, size_t length, pa_shared *shared,
-        uint64_t key, pa_stream *exclude, pa_stream **refused
+        uint64_t key, pa_stream *exclude, pa_stream **refused, size_t room_for_refused
     )

@@ -46,14 +46,26 @@ cdef class PortCore:
     def get_many(self, limit, timeout, bint alertable):
         """See `EnginePort.get_many`."""
         cdef ThreadCore thread = current_thread(self.engine)
-        cdef pa_op *taken[MOST_TAKEN]
-        cdef int64_t wait = -1
-        cdef int count, most = MOST_TAKEN if limit > MOST_TAKEN else limit
-        cdef bint associated = thread.association is self
+        cdef int64_t wait = -1, end = 0
         if timeout is not None:
             wait = nanoseconds(timeout)
-        if thread.has_turns or self.engine.has_streams:
+        if not self.engine.has_streams:
+            return self.get_once(thread, limit, wait, alertable)
+        if wait > 0:
+            end = monotonic() + wait
+        while True:
+            thread.has_served = False
             thread.end_turns(0)
+            batch = self.get_once(thread, limit, wait, alertable)
+            if batch or not thread.has_served or batch.woken_by_apc:
+                return batch
+            if wait > 0:
+                wait = max(end - monotonic(), 0)
+
+    cdef object get_once(self, ThreadCore thread, limit, int64_t wait, bint alertable):
+        cdef pa_op *taken[MOST_TAKEN]
+        cdef int count, most = MOST_TAKEN if limit > MOST_TAKEN else limit
+        cdef bint associated = thread.association is self
         batch = new_batch()
         if not associated:
             if alertable and thread.record.apcs:
@@ -168,7 +180,7 @@ cdef class PortCore:
 
     cdef int serve_taken(self, batch, pa_op **taken, int count, ThreadCore thread) except -1:
         cdef int index
-        pa_batch_begin(thread.thread)
+        pa_batch_begin(thread.thread, self.port)
         for index in range(count):
             if taken[index].kind != PA_TURN:
                 fill(batch, &taken[index], 1, thread)
@@ -179,7 +191,6 @@ cdef class PortCore:
             if index % 8 == 7 and pa_is_late(thread.thread):
                 with nogil:
                     pa_flush_dirty(thread.thread, 0)
-                    pa_batch_begin(thread.thread)
         with nogil:
             pa_flush_dirty(thread.thread, SLICE)
         return 0
@@ -284,7 +295,9 @@ cdef int fill(batch, pa_op **taken, int count, ThreadCore thread) except -1:
     cdef Flight flight
     for index in range(count):
         if taken[index].kind == PA_TURN:
-            PyList_Append(batch, packet_of_turn(taken[index], thread))
+            packet = packet_of_turn(taken[index], thread)
+            if packet is not None:
+                PyList_Append(batch, packet)
             continue
         flight = flight_of(taken[index])
         if flight.op.kind == PA_POSTED:
@@ -303,17 +316,21 @@ cdef int fill(batch, pa_op **taken, int count, ThreadCore thread) except -1:
 
 
 cdef object packet_of_turn(pa_op *op, ThreadCore thread):
-    """Begin a turn that lasts until its thread comes back to the port."""
+    """Begin a turn that lasts until its thread comes back; None: it had no frames, and is over."""
     cdef StreamCore stream = <StreamCore>pa_stream_owner(<pa_stream *>op.owner)
     cdef uint32_t news
     pa_turn_of(op)
-    stream.in_turn = True
-    thread.has_turns = True
-    thread.turns.append(stream)
-    pa_batch_begin(thread.thread)
+    pa_batch_begin(thread.thread, stream.port.port)
     news = pa_turn_begin_serving(stream.stream)
     if news:
         stream.tell(news)
+    if stream.is_stopped or stream.is_paused or not pa_turn_has_frames(stream.stream):
+        stream.end_given_turn()
+        thread.has_served = True
+        return None
+    stream.in_turn = True
+    thread.has_turns = True
+    thread.turns.append(stream)
     return new_packet(stream._sink, stream, stream.state().inbox_bytes)
 
 

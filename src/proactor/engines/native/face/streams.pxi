@@ -72,6 +72,8 @@ cdef class StreamCore:
     cdef bint is_stopped
     """Nothing more is delivered: it was closed or aborted."""
     cdef bint is_paused
+    cdef bint is_finished
+    """The end is told, or will never be."""
     cdef bint is_held
     """The engine holds a reference, from the start to the end."""
     cdef bint in_turn
@@ -110,10 +112,8 @@ cdef class StreamCore:
         cdef int failure
         if self.is_held or self.is_stopped:
             return
-        self.engine.has_streams = True
         self.received = self._sink.received
-        self.is_held = True
-        Py_INCREF(self)
+        self.hold()
         failure = pa_stream_start(self.stream)
         if failure < 0:
             self.finish()
@@ -121,7 +121,7 @@ cdef class StreamCore:
 
     cdef int finish(self) except -1:
         """The end is told, or will never be: the engine lets go."""
-        self.is_stopped = True
+        self.is_stopped = self.is_finished = True
         self.posted = None
         self.received = None
         if self.is_held:
@@ -193,6 +193,14 @@ cdef class StreamCore:
 
     # -- ending, and what else an owner asks for --
 
+    cdef int hold(self) except -1:
+        """The engine keeps this until its end is told."""
+        if not self.is_held and not self.is_finished:
+            self.is_held = True
+            self.engine.has_streams = True
+            Py_INCREF(self)
+        return 0
+
     def close(self):
         """See `Stream.close`."""
         cdef PyObject *current = get_current()
@@ -202,6 +210,7 @@ cdef class StreamCore:
         if current != NULL and (<ThreadCore>current).engine is self.engine:
             thread = (<ThreadCore>current).thread
         self.is_stopped = True
+        self.hold()
         pa_stream_close(self.stream, thread)
 
     def abort_core(self, int end, reason):
@@ -211,6 +220,7 @@ cdef class StreamCore:
         if not self.is_stopped or self.reason is None:
             self.reason = reason
         self.is_stopped = True
+        self.hold()
         pa_stream_abort(self.stream, <pa_stream_end>end)
 
     def pause(self):
@@ -390,14 +400,27 @@ cdef class StreamCore:
 
     def end_turn(self):
         """See `Stream.end_turn`."""
-        cdef pa_stream_end end
+        cdef PyObject *current = get_current()
+        cdef ThreadCore thread
         if not self.in_turn:
             return
+        if current == NULL or self not in (<ThreadCore>current).turns:
+            raise RuntimeError(f"end_turn: the calling thread does not hold the turn of {self!r}")
+        thread = <ThreadCore>current
+        thread.turns.remove(self)
+        self.end_given_turn()
+        if not thread.turns:
+            with nogil:
+                pa_batch_end(thread.thread)
+
+    cdef int end_given_turn(self) except -1:
+        cdef pa_stream_end end
         self.in_turn = False
         end = pa_turn_end_of(self.stream)
         if end != PA_NOT_ENDED:
             self.tell_end(end)
         pa_turn_end_serving(self.stream)
+        return 0
 
     # -- state --
 
@@ -580,7 +603,7 @@ cdef class GroupCore:
             shared = share(frame)
         with nogil:
             count = pa_group_broadcast(
-                self.group, thread, data, length, shared, code, excluded, full
+                self.group, thread, data, length, shared, code, excluded, full, room
             )
         for index in range(count):
             refused.append(<object>pa_stream_owner(full[index]))

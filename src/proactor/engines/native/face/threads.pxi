@@ -11,6 +11,8 @@ cdef class ThreadCore:
     cdef list turns
     """Streams whose turns were handed out as packets: they end when the thread comes back."""
     cdef bint has_turns
+    cdef bint has_served
+    """It has run a turn that came to no packet."""
 
     def __cinit__(self, EngineCore engine, record):
         self.engine = engine
@@ -73,7 +75,7 @@ cdef class ThreadCore:
             self.has_turns = False
             turns, self.turns = self.turns, []
             for stream in turns:
-                (<StreamCore>stream).end_turn()
+                (<StreamCore>stream).end_given_turn()
         pay_owed(self.engine)
         with nogil:
             more = pa_flush_dirty(self.thread, limit)
