@@ -257,12 +257,26 @@ static bool reconcile(pa_engine *engine, pa_stream *stream)
     return true;
 }
 
-static void serve_asked(pa_engine *engine)
+/* The last that asked is the first of the list: turn it round. */
+static pa_stream *in_order(pa_stream *stream)
+{
+    pa_stream *ordered = NULL;
+    while (stream) {
+        pa_stream *next = stream->next_asked;
+        stream->next_asked = ordered;
+        ordered = stream;
+        stream = next;
+    }
+    return ordered;
+}
+
+/* Say whether there was something to do. */
+static bool serve_asked(pa_engine *engine)
 {
     struct pa_uring *uring = engine->uring;
     if (!atomic_load_explicit(&uring->asked, memory_order_relaxed))
-        return;
-    pa_stream *stream = atomic_exchange(&uring->asked, NULL);
+        return false;
+    pa_stream *stream = in_order(atomic_exchange(&uring->asked, NULL));
     while (stream) {
         pa_stream *next = stream->next_asked;
         pthread_mutex_lock(&stream->socket->lock);
@@ -273,6 +287,7 @@ static void serve_asked(pa_engine *engine)
         pa_stream_release(stream);
         stream = next;
     }
+    return true;
 }
 
 /* -- completions; the owner's -- */
@@ -381,11 +396,16 @@ static int turn_ring(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int l
 {
     struct pa_uring *uring = engine->uring;
     int result, found = 0;
-    serve_asked(engine);
+    bool has_asked = serve_asked(engine);
     if (uring->epoll_is_hot || ring_ready(&uring->ring))
         timeout_ns = 0;
     enter(engine, timeout_ns != 0, timeout_ns, &result);
     reap(engine);
+    if (has_asked && ring_must_enter(&uring->ring)) {
+        /* What had come for the streams that have just begun: all of it, not some first. */
+        enter(engine, 0, 0, &result);
+        reap(engine);
+    }
     if (uring->epoll_is_hot) {
         found = pa_driver_epoll.wait(engine, true, 0, out, limit);
         uring->epoll_is_hot = found > 0;   /* Levels that stay are told by no edge. */

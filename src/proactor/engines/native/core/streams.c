@@ -468,6 +468,8 @@ void pa_stream_close(pa_stream *stream, pa_thread *self)
     if (!stream->closing && !stream->over) {
         stream->closing = stream->started = true;
         stream->paused = stream->full = false;
+        if (stream->end == PA_END_PEER_CLOSED)
+            stream->end = PA_NOT_ENDED;   /* It is not told yet, and this side closes as well. */
         pa_inbox_clear(&stream->inbox, &pa_engine_of(stream)->pool.chunks);
         /* What this thread has queued in its batch leaves at the end of it, then the FIN. */
         if (!(self && self->batch && stream->dirty))
