@@ -208,6 +208,11 @@ int pa_port_forward(pa_port *port, pa_op *op);
 int pa_port_take(pa_port *port, pa_thread *self, pa_op **out, int limit);
 int pa_port_wait(pa_port *port, pa_thread *self, pa_op **out, int limit, int64_t timeout_ns,
                  bool *interrupted);
+/* A thread that serves what it takes one after the other gives `pa_thread_hand` as `out`: what it has
+ * not begun yet others may take back, should it stall. It then asks for each by pa_hand_next: NULL,
+ * there are no more. */
+pa_op **pa_thread_hand(pa_thread *thread);
+pa_op *pa_hand_next(pa_thread *thread);
 /* Make a pa_port_wait of `thread`, now or its next, return early (an APC, a signal). */
 void pa_thread_interrupt(pa_thread *thread);
 /* The thread gives its slot up, wherever it has one (a blocking region, a wait in the package), and

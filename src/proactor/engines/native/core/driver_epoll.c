@@ -35,7 +35,8 @@ static int arm(pa_engine *engine, int fd, uint32_t old, uint32_t interest, pa_so
 {
     struct epoll_event event = {.data.ptr = socket};
     int change = !old ? EPOLL_CTL_ADD : interest ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
-    event.events = (interest & PA_READ ? EPOLLIN : 0) | (interest & PA_WRITE ? EPOLLOUT : 0);
+    event.events = (interest & PA_READ ? EPOLLIN : 0) | (interest & PA_WRITE ? EPOLLOUT : 0)
+                   | (interest & PA_EDGE ? EPOLLET | EPOLLRDHUP : 0);
     return epoll_ctl(engine->poll_fd, change, fd, &event) < 0 ? -errno : 0;
 }
 
@@ -63,7 +64,9 @@ static int wait_driver(pa_engine *engine, bool mine, int64_t timeout_ns, pa_read
                 continue;   /* A stand-in has read it: it is news to nobody. */
             continue;
         }
-        uint32_t both = bits & (EPOLLHUP | EPOLLERR) ? PA_READ | PA_WRITE : 0;
+        uint32_t both = bits & (EPOLLHUP | EPOLLERR) ? PA_READ | PA_WRITE | PA_ENDING : 0;
+        if (bits & EPOLLRDHUP)
+            both |= PA_READ | PA_ENDING;
         out[count].socket = events[i].data.ptr;
         out[count++].ready = both | (bits & EPOLLIN ? PA_READ : 0) | (bits & EPOLLOUT ? PA_WRITE : 0);
     }

@@ -21,7 +21,8 @@
 #define PA_TICK_NS 5000000         /* how often stalls and a deserted reactor are looked for */
 #define PA_IDLE_TICKS 200          /* looks at an unchanged scene after which nobody looks */
 
-enum { PA_READ = 1, PA_WRITE = 2 };
+/* PA_EDGE: told only when something comes; PA_ENDING: the peer has shut down, or it is broken. */
+enum { PA_READ = 1, PA_WRITE = 2, PA_EDGE = 4, PA_ENDING = 8 };
 
 typedef enum {
     PA_BLOCKED,    /* it would block: park it */
@@ -242,12 +243,16 @@ void pa_end_connection_of(pa_op *op);
 /* refusals.c: STATUS_SUCCESS if `op` may start */
 uint32_t pa_refuse(pa_socket *socket, pa_op *op);
 
+/* stream_sends.c, without a lock: flush what is in `dirty`, the last one first. */
+void pa_flush_streams(pa_stream *dirty);
 /* streams.c, without a lock */
 void pa_pool_open(pa_stream_pool *pool);
 void pa_pool_close(pa_stream_pool *pool);
 void pa_streams_lose_port(pa_engine *engine, pa_port *port);
 
 /* -- ports and threads --------------------------------------------------------------------------- */
+
+enum { PA_HAND = 64 };   /* what a thread takes at once to serve */
 
 /* A thread's gate: what it does, and whether it must look again. */
 enum { PA_AWAKE = 0, PA_OPEN = 1, PA_PARKED = 2, PA_POLLING = 3 };
@@ -264,7 +269,14 @@ struct pa_thread {
     pa_thread *next_candidate, *previous_candidate;
     bool is_candidate;
     pa_port *batch;                    /* it serves turns of: what it queues waits for the end */
-    pa_stream *dirty, *last_dirty;     /* a reference each; changes under the stream's own lock */
+    /* What it has taken and not begun; see pa_hand_next. Written under the port's lock. */
+    pa_op *hand[PA_HAND];
+    int hand_count;
+    atomic_int hand_next;
+    /* What is to be flushed: queued for in this turn, and in earlier ones of the batch. A reference
+     * each, the last one first. The owner alone fills them; a stalled one's `sealed` others flush. */
+    _Atomic(pa_stream *) dirty, sealed;
+    pa_stream *rest_dirty;             /* the owner's alone: of a slice that was not all, in order */
     int64_t dirty_since;
 };
 
@@ -292,6 +304,8 @@ void pa_leave_slot(pa_port *port, pa_thread *thread);   /* the caller has a refe
 void pa_push_waiter(pa_port *port, pa_thread *thread);
 void pa_remove_waiter(pa_port *port, pa_thread *thread);
 pa_op *pa_pop_packet(pa_port *port);
+void pa_hold_hand(pa_port *port, pa_thread *thread, int count, pa_wakes *wakes);
+void pa_take_hand_back(pa_port *port, pa_thread *thread);
 void pa_hand(pa_port *port, pa_op *op, pa_wakes *wakes);
 void pa_release_waiters(pa_port *port, pa_wakes *wakes);
 /* These take the lock themselves. */

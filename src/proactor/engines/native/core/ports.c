@@ -141,21 +141,44 @@ int pa_port_forward(pa_port *port, pa_op *op)
 
 /* -- stalls -- */
 
+/* What earlier turns of the runner queued, and what it has taken and not begun, need not wait for it. The port's lock is
+ * held. Adds to `dirty`, which is flushed when it is not. */
+static void relieve(pa_port *port, pa_thread *runner, pa_stream **dirty)
+{
+    if (port->newest)
+        pa_take_hand_back(port, runner);
+    if (!*dirty)
+        *dirty = atomic_exchange(&runner->sealed, NULL);
+}
+
+static bool has_hand(const pa_thread *runner)
+{
+    return atomic_load(&runner->sealed)
+           || atomic_load(&runner->hand_next) < runner->hand_count;
+}
+
 static bool release_stalled_of(pa_port *port, int64_t now, pa_wakes *wakes)
 {
+    pa_stream *dirty = NULL;
     pthread_mutex_lock(&port->lock);
-    bool starves = port->stall_ns >= 0 && port->head && port->newest;
+    bool holds = false;
     pa_thread *next;
-    for (pa_thread *runner = port->runners; starves && runner; runner = next) {
+    for (pa_thread *runner = port->runners; port->stall_ns >= 0 && runner; runner = next) {
         next = runner->next_runner;
-        if (now - runner->since < port->stall_ns)
+        bool waits = has_hand(runner);
+        holds = holds || waits;
+        if (now - runner->since < port->stall_ns || !(waits || (port->head && port->newest)))
+            continue;
+        relieve(port, runner, &dirty);
+        if (!port->newest || !port->head)
             continue;
         port->counts.stalls++;
         pa_leave_slot(port, runner);
     }
     pa_release_waiters(port, wakes);
-    starves = starves && port->head && port->newest;
+    bool starves = holds || (port->stall_ns >= 0 && port->head && port->newest);
     pthread_mutex_unlock(&port->lock);
+    pa_flush_streams(dirty);
     return starves;
 }
 

@@ -14,15 +14,26 @@ static pa_entry *at(const pa_send_queue *queue, uint32_t index)
 
 /* -- where the bytes are -- */
 
+static void free_entries(pa_send_queue *queue)
+{
+    if (queue->entries != &queue->lone)
+        free(queue->entries);
+}
+
 static bool grow(pa_send_queue *queue)
 {
-    uint32_t capacity = queue->capacity ? queue->capacity * 2 : FIRST_ENTRIES;
+    if (!queue->capacity) {
+        queue->entries = &queue->lone;
+        queue->capacity = 1;
+        return true;
+    }
+    uint32_t capacity = queue->capacity == 1 ? FIRST_ENTRIES : queue->capacity * 2;
     pa_entry *entries = malloc(capacity * sizeof *entries);
     if (!entries)
         return false;
     for (uint32_t i = 0; i < queue->count; i++)
         entries[i] = *at(queue, i);
-    free(queue->entries);
+    free_entries(queue);
     queue->entries = entries;
     queue->first = 0;
     queue->capacity = capacity;
@@ -81,7 +92,7 @@ static void become_empty(pa_send_queue *queue)
 {
     free(queue->newest);
     queue->newest = NULL;
-    free(queue->entries);   /* A stream that sends nothing costs nothing. */
+    free_entries(queue);   /* A stream that sends nothing costs nothing. */
     queue->entries = NULL;
     queue->first = queue->capacity = 0;
     queue->begun = 0;

@@ -83,6 +83,40 @@ void pa_hand(pa_port *port, pa_op *op, pa_wakes *wakes)
     pa_open_gate(thread, wakes);
 }
 
+/* -- what a thread holds in its hand -- */
+
+pa_op **pa_thread_hand(pa_thread *thread) { return thread->hand; }
+
+void pa_hold_hand(pa_port *port, pa_thread *thread, int count, pa_wakes *wakes)
+{
+    thread->hand_count = count;
+    atomic_store(&thread->hand_next, 0);
+    if (port->stall_ns >= 0)
+        pa_watch(port->engine, wakes);
+}
+
+/* Between the owner and a thief each number is given out once. */
+pa_op *pa_hand_next(pa_thread *thread)
+{
+    int next = atomic_fetch_add(&thread->hand_next, 1);
+    return next < thread->hand_count ? thread->hand[next] : NULL;
+}
+
+/* Put what a stalled thread has not begun back where it came from: before all that came later. */
+void pa_take_hand_back(pa_port *port, pa_thread *thread)
+{
+    int next = atomic_exchange(&thread->hand_next, PA_HAND);
+    for (int i = thread->hand_count - 1; i >= next; i--) {
+        pa_op *op = thread->hand[i];
+        op->next = port->head;
+        port->head = op;
+        if (!port->tail)
+            port->tail = op;
+        port->counts.queued++;
+        port->counts.delivered--;
+    }
+}
+
 bool pa_may_take(const pa_port *port)
 {
     return port->head && !pa_is_full(port);

@@ -1,6 +1,9 @@
 /* What a stream receives: read it, keep it, cut it into frames, and stop where the inbox is full. */
 #include "stream_state.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 /* An unfinished frame that lacks this much is received in place. */
 enum { IN_PLACE_FROM = 8192 };
 
@@ -89,8 +92,8 @@ static ssize_t read_some(pa_stream *stream, size_t in_place)
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
     ssize_t count;
     do
-        count = in_place ? recvmsg(fd, &message, MSG_DONTWAIT)
-                         : recv(fd, pool->scratch, PA_CHUNK, MSG_DONTWAIT);
+        count = in_place ? syscall(SYS_recvmsg, fd, &message, MSG_DONTWAIT)
+                         : syscall(SYS_recvfrom, fd, pool->scratch, PA_CHUNK, MSG_DONTWAIT, NULL, NULL);
     while (count < 0 && errno == EINTR);
     return count;
 }
@@ -129,31 +132,53 @@ void pa_stream_feed(pa_stream *stream, const uint8_t *bytes, size_t count, pa_wa
         pa_stream_fail(stream, ENOMEM, wakes);   /* The bytes are lost: so is the stream. */
 }
 
-/* Read once; called with the engine's serving lock held, which guards the scratch. */
-void pa_stream_receive(pa_stream *stream, pa_wakes *wakes)
+/* Read once; what the kernel still has after it: nothing, perhaps more, or an end that is told. */
+typedef enum { NOTHING_MORE, PERHAPS_MORE, AT_THE_END } what_is_left;
+
+static what_is_left receive_once(pa_stream *stream, pa_wakes *wakes)
 {
     pa_stream_pool *pool = &pa_engine_of(stream)->pool;
     if (!pool->scratch && !(pool->scratch = pa_chunks_take(&pool->chunks)))
-        return;   /* No memory now: the data stays in the kernel, which tells again. */
+        return PERHAPS_MORE;   /* No memory now. */
     size_t in_place = stream->closing ? 0 : room_in_place(stream);
     ssize_t count = read_some(stream, in_place);
     if (count < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
-            pa_stream_fail(stream, errno, wakes);
-        return;
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return NOTHING_MORE;
+        pa_stream_fail(stream, errno, wakes);
+        return AT_THE_END;
     }
     if (count == 0) {
         pa_stream_peer_is_done(stream, wakes);
-        return;
+        return AT_THE_END;
     }
     note_received(stream, (size_t)count);
+    what_is_left left = (size_t)count == in_place + PA_CHUNK ? PERHAPS_MORE : NOTHING_MORE;
     if (stream->closing)
-        return;   /* Nobody wants it any more; read so that the FIN can come. */
+        return left;   /* Nobody wants it any more; read so that the FIN can come. */
     size_t placed = (size_t)count < in_place ? (size_t)count : in_place;
     stream->inbox.end += (uint32_t)placed;
     if ((size_t)count > placed && !keep(stream, (size_t)count - placed)) {
-        pa_stream_fail(stream, ENOMEM, wakes);
-        return;
+        pa_stream_fail(stream, ENOMEM, wakes);   /* The bytes are lost: so is the stream. */
+        return AT_THE_END;
     }
     take_in(stream, wakes);
+    return left;
+}
+
+/* Read what has come. Edges tell it once, so all of it, or the caller must have it told again: then
+ * this is false. A read that is short has emptied the socket; only an end may be behind it, of which
+ * there is no edge any more where it came with the data: `to_the_end` says that one is there.
+ *
+ * Called with the engine's serving lock held, which guards the scratch. */
+bool pa_stream_receive(pa_stream *stream, bool to_the_end, pa_wakes *wakes)
+{
+    for (int round = 0; round < 4; round++) {
+        what_is_left left = receive_once(stream, wakes);
+        if (left == AT_THE_END || (left == NOTHING_MORE && !to_the_end))
+            return true;
+        if (!pa_stream_wants_to_read(stream))
+            return true;   /* When it does again it is armed again, and told. */
+    }
+    return false;
 }

@@ -2,6 +2,8 @@
 #include "stream_state.h"
 
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum {
     EARLY_BYTES = 128 * 1024,     /* queued in one batch: it leaves before the end of the batch */
@@ -10,12 +12,14 @@ enum {
 
 /* -- flushing -- */
 
+/* By the bare calls: those of the C library are points where a thread can be cancelled, which costs. */
 static ssize_t send_pieces(int fd, struct iovec *pieces, int count)
 {
     if (count == 1)
-        return send(fd, pieces->iov_base, pieces->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return syscall(SYS_sendto, fd, pieces->iov_base, pieces->iov_len,
+                       MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
-    return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return syscall(SYS_sendmsg, fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static void send_queued(pa_stream *stream, pa_wakes *wakes)
@@ -114,38 +118,89 @@ static void remember_dirty(pa_thread *self, pa_stream *stream)
     if (stream->dirty)
         return;
     stream->dirty = true;
-    stream->next_dirty = NULL;
     pa_stream_hold(stream);
-    if (self->last_dirty)
-        self->last_dirty->next_dirty = stream;
-    else {
-        self->dirty = stream;
+    pa_stream *last = atomic_load_explicit(&self->dirty, memory_order_relaxed);
+    if (!last && !atomic_load_explicit(&self->sealed, memory_order_relaxed))
         self->dirty_since = pa_now();
-    }
-    self->last_dirty = stream;
+    stream->next_dirty = last;
+    atomic_store_explicit(&self->dirty, stream, memory_order_relaxed);
+}
+
+void pa_seal_turn(pa_thread *self)
+{
+    pa_stream *first = atomic_load_explicit(&self->dirty, memory_order_relaxed);
+    if (!first)
+        return;
+    pa_stream *last = first;
+    while (last->next_dirty)
+        last = last->next_dirty;
+    atomic_store_explicit(&self->dirty, NULL, memory_order_relaxed);
+    pa_stream *before = atomic_load(&self->sealed);
+    do
+        last->next_dirty = before;
+    while (!atomic_compare_exchange_weak(&self->sealed, &before, first));
 }
 
 bool pa_is_late(const pa_thread *self)
 {
-    return self->dirty && pa_now() - self->dirty_since > LATE_NS;
+    return atomic_load_explicit(&self->sealed, memory_order_relaxed)
+           && pa_now() - self->dirty_since > LATE_NS;
+}
+
+static void flush_dirty(pa_stream *stream)
+{
+    pa_wakes wakes = {0};
+    pthread_mutex_lock(&stream->socket->lock);
+    stream->dirty = false;
+    pa_stream_flush_locked(stream, &wakes);
+    pthread_mutex_unlock(&stream->socket->lock);
+    pa_wake_all(&wakes);
+    pa_stream_release(stream);
+}
+
+static pa_stream *turned_round(pa_stream *dirty)
+{
+    pa_stream *first = NULL;
+    while (dirty) {
+        pa_stream *next = dirty->next_dirty;
+        dirty->next_dirty = first;
+        first = dirty;
+        dirty = next;
+    }
+    return first;
+}
+
+void pa_flush_streams(pa_stream *dirty)
+{
+    pa_stream *stream = turned_round(dirty);
+    while (stream) {
+        pa_stream *next = stream->next_dirty;
+        flush_dirty(stream);
+        stream = next;
+    }
+}
+
+/* Everything that the thread has queued for, in order. */
+static pa_stream *all_dirty(pa_thread *self)
+{
+    pa_seal_turn(self);
+    if (!atomic_load_explicit(&self->sealed, memory_order_relaxed))
+        return NULL;
+    return turned_round(atomic_exchange(&self->sealed, NULL));
 }
 
 bool pa_flush_dirty(pa_thread *self, int limit)
 {
-    for (int count = 0; self->dirty && (!limit || count < limit); count++) {
-        pa_wakes wakes = {0};
-        pa_stream *stream = self->dirty;
-        pthread_mutex_lock(&stream->socket->lock);
-        self->dirty = stream->next_dirty;
-        if (!self->dirty)
-            self->last_dirty = NULL;
-        stream->dirty = false;
-        pa_stream_flush_locked(stream, &wakes);
-        pthread_mutex_unlock(&stream->socket->lock);
-        pa_wake_all(&wakes);
-        pa_stream_release(stream);
+    /* What is left of the last slice comes first. */
+    pa_stream *stream = self->rest_dirty ? self->rest_dirty : all_dirty(self);
+    for (int count = 0; stream && (!limit || count < limit); count++) {
+        pa_stream *next = stream->next_dirty;
+        flush_dirty(stream);
+        stream = next ? next : limit ? NULL : all_dirty(self);
     }
-    return self->dirty != NULL;
+    self->rest_dirty = stream;
+    return stream || atomic_load_explicit(&self->dirty, memory_order_relaxed)
+           || atomic_load_explicit(&self->sealed, memory_order_relaxed);
 }
 
 /* -- queueing -- */

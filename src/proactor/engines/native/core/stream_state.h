@@ -59,7 +59,7 @@ void pa_stream_leave(pa_stream *stream, bool reset);
 size_t pa_stream_inbox_bytes(const pa_stream *stream);
 bool pa_stream_wants_to_read(const pa_stream *stream);
 /* stream_receives.c */
-void pa_stream_receive(pa_stream *stream, pa_wakes *wakes);
+bool pa_stream_receive(pa_stream *stream, bool to_the_end, pa_wakes *wakes);
 void pa_stream_feed(pa_stream *stream, const uint8_t *bytes, size_t count, pa_wakes *wakes);
 void pa_stream_peer_is_done(pa_stream *stream, pa_wakes *wakes);
 /* stream_sends.c */

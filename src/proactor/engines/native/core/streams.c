@@ -166,7 +166,7 @@ void pa_stream_watch(pa_stream *stream)
     if (by_ring ? reads != stream->ring_armed : stream->ring_armed)
         pa_uring_ask(stream);
     /* Never both at once: the bytes would come in two orders. */
-    uint32_t wanted = (reads && !by_ring && !stream->ring_armed ? PA_READ : 0)
+    uint32_t wanted = (reads && !by_ring && !stream->ring_armed ? PA_READ | PA_EDGE : 0)
                       | (stream->blocked ? PA_WRITE : 0);
     if (stream->socket->fd >= 0 && pa_set_interest(stream->socket, wanted) < 0 && wanted)
         stream->error = ENOMEM;   /* The kernel has no memory to watch one more: rare, and loud. */
@@ -307,6 +307,29 @@ void pa_streams_lose_port(pa_engine *engine, pa_port *port)
     }
 }
 
+/* The turn says, with the lock held, how much of what it has taken is left. */
+static void note_taken(pa_stream *stream)
+{
+    stream->taken_bytes = stream->taken.whole - stream->taken.begin;
+    stream->has_taken = stream->taken_bytes > 0;
+}
+
+/* Take what the reactor has put into the inbox; the lock is held. */
+static void refill(pa_stream *stream)
+{
+    pa_chunks *chunks = &pa_engine_of(stream)->pool.chunks;
+    if (stream->taken.begin < stream->taken.whole || stream->closing || stream->paused
+        || stream->inbox.begin == stream->inbox.whole)
+        return;
+    pa_inbox_clear(&stream->taken, chunks);
+    pa_inbox_take(&stream->inbox, chunks, &stream->taken);
+    note_taken(stream);
+    if (stream->full && pa_stream_inbox_bytes(stream) <= stream->limits->inbox_low) {
+        stream->full = false;
+        pa_stream_watch(stream);
+    }
+}
+
 uint32_t pa_turn_begin_serving(pa_stream *stream)
 {
     pthread_mutex_lock(&stream->socket->lock);
@@ -316,38 +339,14 @@ uint32_t pa_turn_begin_serving(pa_stream *stream)
     stream->turn = PA_TURN_RUNNING;
     if (stream->closing)
         news &= PA_POSTED_CALLS;
+    refill(stream);
     pthread_mutex_unlock(&stream->socket->lock);
     return news;
 }
 
-/* The turn says, with the lock held, how much of what it has taken is left. */
-static void note_taken(pa_stream *stream)
-{
-    stream->taken_bytes = stream->taken.whole - stream->taken.begin;
-    stream->has_taken = stream->taken_bytes > 0;
-}
-
-/* Take what the reactor has put into the inbox; false if there is nothing, or no wish for it. */
-static bool refill(pa_stream *stream)
-{
-    pa_chunks *chunks = &pa_engine_of(stream)->pool.chunks;
-    bool taken = false;
-    pthread_mutex_lock(&stream->socket->lock);
-    pa_inbox_clear(&stream->taken, chunks);
-    if (!stream->closing && !stream->paused && stream->inbox.begin < stream->inbox.whole)
-        taken = pa_inbox_take(&stream->inbox, chunks, &stream->taken);
-    note_taken(stream);
-    if (stream->full && pa_stream_inbox_bytes(stream) <= stream->limits->inbox_low) {
-        stream->full = false;
-        pa_stream_watch(stream);
-    }
-    pthread_mutex_unlock(&stream->socket->lock);
-    return taken;
-}
-
 bool pa_turn_has_frames(pa_stream *stream)
 {
-    return stream->taken.begin < stream->taken.whole || refill(stream);
+    return stream->taken.begin < stream->taken.whole;
 }
 
 int pa_turn_next(pa_stream *stream, const uint8_t **bytes, pa_frame *frame)
@@ -355,8 +354,8 @@ int pa_turn_next(pa_stream *stream, const uint8_t **bytes, pa_frame *frame)
     pa_inbox *taken = &stream->taken;
     size_t seen = 0;
     uint64_t detail;
-    if (taken->begin == taken->whole && !refill(stream))
-        return 0;
+    if (taken->begin == taken->whole)
+        return 0;   /* What has come meanwhile is for the next turn. */
     *bytes = taken->bytes + taken->begin;
     if (!stream->framing) {
         frame->total = frame->body_length = taken->whole - taken->begin;
@@ -369,36 +368,52 @@ int pa_turn_next(pa_stream *stream, const uint8_t **bytes, pa_frame *frame)
     return 1;
 }
 
-pa_stream_end pa_turn_end_of(pa_stream *stream)
+static void end_turn(pa_stream *stream, pa_wakes *wakes)
+{
+    stream->turn = PA_TURN_IDLE;
+    if (stream->again || stream->news || has_frames(stream) || is_finished(stream))
+        pa_stream_schedule(stream, wakes);
+}
+
+/* Let go of what is read, now: who reads it last has it in its caches. */
+static void settle_taken(pa_stream *stream)
+{
+    if (stream->closing || stream->taken.begin == stream->taken.whole)
+        pa_inbox_clear(&stream->taken, &pa_engine_of(stream)->pool.chunks);
+    note_taken(stream);
+    if (stream->full && pa_stream_inbox_bytes(stream) <= stream->limits->inbox_low) {
+        stream->full = false;
+        pa_stream_watch(stream);
+    }
+}
+
+pa_stream_end pa_turn_end_serving(pa_stream *stream)
 {
     pa_wakes wakes = {0};
     pa_stream_end end = PA_NOT_ENDED;
     pthread_mutex_lock(&stream->socket->lock);
-    note_taken(stream);
+    settle_taken(stream);
     if (stream->end == PA_END_PEER_CLOSED && stream->queue.count && !has_frames(stream))
         pa_stream_flush_locked(stream, &wakes);
     if (is_finished(stream)) {
         end = stream->end;
         stream->over = true;
         pa_stream_leave(stream, end == PA_END_PROTOCOL);
+    } else {
+        end_turn(stream, &wakes);
     }
     pthread_mutex_unlock(&stream->socket->lock);
     pa_wake_all(&wakes);
+    if (end == PA_NOT_ENDED)
+        pa_stream_release(stream);
     return end;
 }
 
-void pa_turn_end_serving(pa_stream *stream)
+void pa_turn_end_told(pa_stream *stream)
 {
-    pa_wakes wakes = {0};
     pthread_mutex_lock(&stream->socket->lock);
     stream->turn = PA_TURN_IDLE;
-    if (stream->closing)
-        pa_inbox_clear(&stream->taken, &pa_engine_of(stream)->pool.chunks);
-    note_taken(stream);
-    if (stream->again || stream->news || has_frames(stream) || is_finished(stream))
-        pa_stream_schedule(stream, &wakes);
     pthread_mutex_unlock(&stream->socket->lock);
-    pa_wake_all(&wakes);
     pa_stream_release(stream);
 }
 
@@ -411,8 +426,9 @@ void pa_stream_serve(pa_stream *stream, uint32_t ready, pa_wakes *wakes)
         pa_stream_flush_locked(stream, wakes);
     }
     /* Not what is armed only for writing: the ring receives for it. */
-    if (ready & PA_READ & stream->socket->armed && pa_stream_wants_to_read(stream))
-        pa_stream_receive(stream, wakes);
+    if (ready & PA_READ & stream->socket->armed && pa_stream_wants_to_read(stream)
+        && !pa_stream_receive(stream, ready & PA_ENDING, wakes))
+        pa_set_interest(stream->socket, 0);   /* There is more: armed again, it is told again. */
     pa_stream_watch(stream);
 }
 

@@ -80,7 +80,7 @@ typedef enum { PA_QUEUED = 0, PA_FULL = 1, PA_OVER = 2 } pa_send_answer;   /* PA
 pa_send_answer pa_stream_send(pa_stream *stream, pa_thread *self, const void *bytes, size_t length,
                               pa_shared *shared, uint64_t key);
 /* Packets this large are worth sharing. */
-enum { PA_SHARE_FROM = 2048 };
+enum { PA_SHARE_FROM = 512 };
 /* Drop packets that are not begun, oldest first, until so much would fit; how many. */
 uint32_t pa_stream_drop_oldest(pa_stream *stream, size_t bytes, uint32_t packets);
 void pa_stream_flush(pa_stream *stream);
@@ -89,6 +89,8 @@ void pa_stream_flush(pa_stream *stream);
  * waits for the flush. The end flushes all. */
 void pa_batch_begin(pa_thread *self, pa_port *port);
 void pa_batch_end(pa_thread *self);
+/* A turn of the batch is over: what it queued need not wait for the later ones, should they stall. */
+void pa_seal_turn(pa_thread *self);
 /* What it queued first has waited long enough for company. */
 bool pa_is_late(const pa_thread *self);
 /* Flush up to `limit` streams that this thread has queued for (0: all); true if some are left. */
@@ -109,17 +111,18 @@ bool pa_stream_post(pa_stream *stream);
 pa_stream *pa_turn_of(pa_op *op);
 /* Give up a turn that nobody serves: its port is closed. */
 void pa_turn_lost(pa_op *op);
-/* What there is to tell; clears it. Then take frames, then ask for the end, then end the turn. */
+/* What there is to tell; clears it. Then take frames, then end the turn. */
 uint32_t pa_turn_begin_serving(pa_stream *stream);
 /* Say whether there is a frame to be delivered now. */
 bool pa_turn_has_frames(pa_stream *stream);
 /* The next frame, in memory that stays until the next call: 1, or 0 if there is none now. A raw
  * stream gives all there is at once. */
 int pa_turn_next(pa_stream *stream, const uint8_t **bytes, pa_frame *frame);
-/* Not PA_NOT_ENDED once: everything is delivered and the connection is gone. */
-pa_stream_end pa_turn_end_of(pa_stream *stream);
-/* End the turn; the next is queued if there is something to do. Releases the caller's reference. */
-void pa_turn_end_serving(pa_stream *stream);
+/* PA_NOT_ENDED: the turn is over, the next is queued if there is something to do, and the caller's
+ * reference is given up. Else, once: everything is delivered and the connection is gone; tell it, and
+ * call pa_turn_end_told, which ends the turn. */
+pa_stream_end pa_turn_end_serving(pa_stream *stream);
+void pa_turn_end_told(pa_stream *stream);
 
 /* -- state -- */
 

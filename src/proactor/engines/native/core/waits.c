@@ -16,6 +16,8 @@ static int fill(pa_port *port, pa_thread *self, pa_op **out, int limit, pa_wakes
     while (count && port->head && count < limit)
         out[count++] = pa_pop_packet(port);
     port->counts.delivered += (uint64_t)count;
+    if (out == self->hand && count)
+        pa_hold_hand(port, self, count, wakes);
     pa_release_waiters(port, wakes);
     return count;
 }

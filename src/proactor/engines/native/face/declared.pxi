@@ -235,6 +235,8 @@ cdef extern from "core/core.h" nogil:
         pa_port *port, pa_thread *self, pa_op **out, int limit, int64_t timeout_ns,
         pa_bool *interrupted
     )
+    pa_op **pa_thread_hand(pa_thread *thread)
+    pa_op *pa_hand_next(pa_thread *thread)
     void pa_thread_interrupt(pa_thread *thread)
     pa_port *pa_thread_block(pa_thread *thread)
     void pa_thread_resume(pa_thread *thread, pa_port *port)
@@ -353,6 +355,7 @@ cdef extern from "core/streams.h" nogil:
     void pa_stream_flush(pa_stream *stream)
     void pa_batch_begin(pa_thread *self, pa_port *port)
     void pa_batch_end(pa_thread *self)
+    void pa_seal_turn(pa_thread *self)
     pa_bool pa_is_late(const pa_thread *self)
     pa_bool pa_flush_dirty(pa_thread *self, int limit)
     void pa_stream_close(pa_stream *stream, pa_thread *self)
@@ -364,8 +367,8 @@ cdef extern from "core/streams.h" nogil:
     uint32_t pa_turn_begin_serving(pa_stream *stream)
     pa_bool pa_turn_has_frames(pa_stream *stream)
     int pa_turn_next(pa_stream *stream, const uint8_t **data, pa_frame *frame)
-    pa_stream_end pa_turn_end_of(pa_stream *stream)
-    void pa_turn_end_serving(pa_stream *stream)
+    pa_stream_end pa_turn_end_serving(pa_stream *stream)
+    void pa_turn_end_told(pa_stream *stream)
     void pa_stream_state_get(pa_stream *stream, pa_stream_state *out)
     void pa_stream_statistics_get(pa_stream *stream, pa_stream_statistics *out)
     pa_shared *pa_shared_new(void *owner)

@@ -157,7 +157,7 @@ cdef class PortCore:
     def serve(self, limit, timeout):
         """See `CompletionPort.serve`: the turns of streams run here, other packets are returned."""
         cdef ThreadCore thread = current_thread(self.engine)
-        cdef pa_op *taken[MOST_TAKEN]
+        cdef pa_op **hand = pa_thread_hand(thread.thread)
         cdef int64_t wait = -1
         cdef int count, most = MOST_TAKEN if limit > MOST_TAKEN else limit
         if timeout is not None:
@@ -165,30 +165,34 @@ cdef class PortCore:
         thread.association = self
         if thread.end_turns(SLICE):
             wait = 0  # More is to be flushed: only look who else wants to be served.
-        count = pa_port_take(self.port, thread.thread, taken, most)
+        count = pa_port_take(self.port, thread.thread, hand, most)
         if count == 0:
-            count = self.wait(thread, taken, most, wait, False)
+            count = self.wait(thread, hand, most, wait, False)
         if count < 0:
             raise self.refusal("serve", count != -EBADF)
         batch = new_batch()
         if count:
-            self.serve_taken(batch, taken, count, thread)
+            self.serve_hand(batch, thread)
         if self.interruption is not None:
             interruption, self.interruption = self.interruption, None
             raise interruption
         return batch
 
-    cdef int serve_taken(self, batch, pa_op **taken, int count, ThreadCore thread) except -1:
-        cdef int index
+    cdef int serve_hand(self, batch, ThreadCore thread) except -1:
+        cdef pa_op *op
+        cdef int served = 0
         pa_batch_begin(thread.thread, self.port)
-        for index in range(count):
-            if taken[index].kind != PA_TURN:
-                fill(batch, &taken[index], 1, thread)
+        while True:
+            op = pa_hand_next(thread.thread)
+            if op == NULL:
+                break
+            if op.kind != PA_TURN:
+                fill(batch, &op, 1, thread)
                 continue
-            (<StreamCore>pa_stream_owner(<pa_stream *>taken[index].owner)).run_turn(
-                taken[index], thread
-            )
-            if index % 8 == 7 and pa_is_late(thread.thread):
+            (<StreamCore>pa_stream_owner(<pa_stream *>op.owner)).run_turn(op, thread)
+            pa_seal_turn(thread.thread)
+            served += 1
+            if served % 8 == 0 and pa_is_late(thread.thread):
                 with nogil:
                     pa_flush_dirty(thread.thread, 0)
         with nogil:

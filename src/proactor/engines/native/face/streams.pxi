@@ -251,18 +251,18 @@ cdef class StreamCore:
     cdef int run_turn(self, pa_op *op, ThreadCore thread) except -1:
         """Serve the stream; whatever a callback raises, the turn goes on. Ends the turn."""
         cdef uint32_t news
-        cdef pa_stream_end end
         pa_turn_of(op)
         news = pa_turn_begin_serving(self.stream)
-        try:
-            if news:
-                self.tell(news)
-            self.deliver()
-            end = pa_turn_end_of(self.stream)
-            if end != PA_NOT_ENDED:
-                self.tell_end(end)
-        finally:
-            pa_turn_end_serving(self.stream)
+        if news:
+            self.tell(news)
+        self.deliver()
+        return self.end_serving()
+
+    cdef int end_serving(self) except -1:
+        cdef pa_stream_end end = pa_turn_end_serving(self.stream)
+        if end != PA_NOT_ENDED:
+            self.tell_end(end)
+            pa_turn_end_told(self.stream)
         return 0
 
     cdef int tell(self, uint32_t news) except -1:
@@ -414,13 +414,8 @@ cdef class StreamCore:
                 pa_batch_end(thread.thread)
 
     cdef int end_given_turn(self) except -1:
-        cdef pa_stream_end end
         self.in_turn = False
-        end = pa_turn_end_of(self.stream)
-        if end != PA_NOT_ENDED:
-            self.tell_end(end)
-        pa_turn_end_serving(self.stream)
-        return 0
+        return self.end_serving()
 
     # -- state --
 
