@@ -28,7 +28,7 @@ static void stand_in(pa_engine *engine)
     if (engine->threaded)
         pthread_cond_broadcast(&engine->free_to_turn);
     pthread_mutex_unlock(&engine->lock);
-    pa_turn_pass_on(engine, NULL);
+    pa_turn_pass_on(engine, NULL, NULL);
     pthread_mutex_lock(&engine->lock);
 }
 

@@ -112,6 +112,7 @@ struct pa_engine {
     atomic_int active;             /* batches in progress: stale pointers may be in them */
     atomic_int armed;              /* sockets that are watched */
     atomic_int candidates_count;
+    atomic_ullong waits_begun;
     atomic_bool backup_allowed, backup_known, backup_sleeps;
     int64_t next_look;             /* of the stall watch; the reactor's */
     int idle_looks;
@@ -125,6 +126,7 @@ struct pa_engine {
     bool stopping;
     _Atomic(pa_socket *) retired;  /* unwatched; the reactor's references, see pa_retire */
     pa_thread *candidates;         /* waiting threads that could run the reactor, newest first */
+    pa_thread *turner;             /* the waiting thread that runs it; NULL: another kind of thread */
     atomic_int batch;              /* how many sockets are served before their owners are */
     pa_stream_pool pool;
     pthread_t thread, backup;
@@ -140,13 +142,21 @@ static inline int64_t pa_recently(pa_engine *engine)
 {
     return atomic_load_explicit(&engine->pool.now, memory_order_relaxed);
 }
-/* Become the one that runs the reactor; if another one does, stand in line (thread may be NULL). */
+/* Become the one that runs the reactor. Of the threads that wait (`thread`; NULL: none of them) the
+ * newest does: packets are its own then, and no other thread is woken. Where it is another's turn,
+ * stand in line; an older thread that runs the reactor is made to leave it. */
 bool pa_turn_begin(pa_engine *engine, pa_thread *thread);
 void pa_turn_end(pa_engine *engine);
 /* One wait and its batch; the caller has the right. `gate` is shut when the wait ends. */
 int pa_turn(pa_engine *engine, int64_t timeout_ns, atomic_int *gate);
-/* `thread` (NULL: none) leaves; let the newest in line run the reactor if nobody does. */
-void pa_turn_pass_on(pa_engine *engine, pa_thread *thread);
+/* `thread` (NULL: none) leaves; let the newest in line run the reactor if nobody does.
+ *
+ * `busy_with`: not now, if all that could wait at this port, where nobody else may take packets until
+ * the thread comes back. It will run the reactor again then, warm; if it does not come soon the backup
+ * lets somebody else. NULL: now. */
+void pa_turn_pass_on(pa_engine *engine, pa_thread *thread, pa_port *busy_with);
+/* The caller has just run the reactor: let a newer thread, if there is one. */
+void pa_turn_yield(pa_engine *engine, pa_thread *thread);
 bool pa_is_threaded(pa_engine *engine);
 /* A command has been left for whoever runs the reactor: wake it if it sleeps. */
 void pa_engine_wake_for_command(pa_engine *engine);
@@ -268,6 +278,8 @@ struct pa_thread {
     pa_thread *next_runner, *previous_runner;
     pa_thread *next_candidate, *previous_candidate;
     bool is_candidate;
+    uint64_t wait_serial;              /* greater: it came later */
+    pa_port *waits_at;
     pa_port *batch;                    /* it serves turns of: what it queues waits for the end */
     /* What it has taken and not begun; see pa_hand_next. Written under the port's lock. */
     pa_op *hand[PA_HAND];

@@ -20,16 +20,25 @@ int64_t pa_now(void)
 
 /* -- the right to run the reactor -- */
 
+/* Newest first. */
 static void stand_in_line(pa_engine *engine, pa_thread *thread)
 {
+    pa_thread *older = engine->candidates, *newer = NULL;
     if (thread->is_candidate)
         return;
+    while (older && older->wait_serial > thread->wait_serial) {
+        newer = older;
+        older = older->next_candidate;
+    }
     thread->is_candidate = true;
-    thread->previous_candidate = NULL;
-    thread->next_candidate = engine->candidates;
-    if (engine->candidates)
-        engine->candidates->previous_candidate = thread;
-    engine->candidates = thread;
+    thread->previous_candidate = newer;
+    thread->next_candidate = older;
+    if (older)
+        older->previous_candidate = thread;
+    if (newer)
+        newer->next_candidate = thread;
+    else
+        engine->candidates = thread;
     atomic_fetch_add(&engine->candidates_count, 1);
 }
 
@@ -47,20 +56,33 @@ static void leave_line(pa_engine *engine, pa_thread *thread)
     atomic_fetch_sub(&engine->candidates_count, 1);
 }
 
+/* Say whether `thread` came before the newest in line. */
+static bool is_outdone(const pa_engine *engine, const pa_thread *thread)
+{
+    return thread && engine->candidates
+           && engine->candidates->wait_serial > thread->wait_serial;
+}
+
 bool pa_turn_begin(pa_engine *engine, pa_thread *thread)
 {
+    bool displaces = false;
     pthread_mutex_lock(&engine->lock);
-    bool mine = !engine->turning && !engine->threaded;
-    bool displaces = engine->backup_turning;
-    if (mine)
+    bool mine = !engine->turning && !engine->threaded && !is_outdone(engine, thread);
+    if (mine) {
         engine->turning = true;
-    else if (thread && !engine->threaded)
-        stand_in_line(engine, thread);
-    if (mine && thread)
-        leave_line(engine, thread);
+        engine->turner = thread;
+        if (thread)
+            leave_line(engine, thread);
+    } else if (!engine->threaded) {
+        if (thread)
+            stand_in_line(engine, thread);
+        /* The stand-in gives way to everybody, a waiting thread to newer ones. */
+        displaces = engine->backup_turning
+                    || (engine->turning && is_outdone(engine, engine->turner));
+    }
     pthread_mutex_unlock(&engine->lock);
     if (displaces)
-        pa_engine_wake(engine);   /* The stand-in gives way to everybody. */
+        pa_engine_wake(engine);
     return mine;
 }
 
@@ -68,25 +90,50 @@ void pa_turn_end(pa_engine *engine)
 {
     pthread_mutex_lock(&engine->lock);
     engine->turning = false;
+    engine->turner = NULL;
     if (engine->threaded)
         pthread_cond_broadcast(&engine->free_to_turn);
     pthread_mutex_unlock(&engine->lock);
 }
 
-void pa_turn_pass_on(pa_engine *engine, pa_thread *thread)
+void pa_turn_yield(pa_engine *engine, pa_thread *thread)
+{
+    pa_wakes wakes = {0};
+    if (!atomic_load(&engine->candidates_count))
+        return;
+    pthread_mutex_lock(&engine->lock);
+    if (!engine->turning && !engine->threaded && is_outdone(engine, thread))
+        pa_open_gate(engine->candidates, &wakes);
+    pthread_mutex_unlock(&engine->lock);
+    pa_wake_all(&wakes);
+}
+
+/* Say whether everybody in line waits at `port`. */
+static bool all_wait_at(const pa_engine *engine, const pa_port *port)
+{
+    for (const pa_thread *thread = engine->candidates; thread; thread = thread->next_candidate)
+        if (thread->waits_at != port)
+            return false;
+    return true;
+}
+
+void pa_turn_pass_on(pa_engine *engine, pa_thread *thread, pa_port *busy_with)
 {
     pa_wakes wakes = {0};
     bool in_line = thread && thread->is_candidate;
     bool desert = atomic_load_explicit(&engine->backup_sleeps, memory_order_relaxed);
     if (!in_line && !desert && atomic_load(&engine->candidates_count) == 0)
         return;
+    if (!atomic_load_explicit(&engine->backup_known, memory_order_relaxed))
+        busy_with = NULL;
     pthread_mutex_lock(&engine->lock);
     if (in_line)
         leave_line(engine, thread);
     if (!engine->turning && !engine->threaded) {
-        if (engine->candidates)
+        bool later = busy_with && all_wait_at(engine, busy_with);
+        if (engine->candidates && !later)
             pa_open_gate(engine->candidates, &wakes);
-        else if (atomic_load(&engine->armed))
+        else if (atomic_load(&engine->armed) && desert)
             pthread_cond_signal(&engine->backup_due);
     }
     pthread_mutex_unlock(&engine->lock);
@@ -209,7 +256,7 @@ int pa_engine_turn(pa_engine *engine, int64_t timeout_ns)
         return -EBUSY;
     int count = pa_turn(engine, timeout_ns, NULL);
     pa_turn_end(engine);
-    pa_turn_pass_on(engine, NULL);
+    pa_turn_pass_on(engine, NULL, NULL);
     return count;
 }
 
@@ -220,7 +267,7 @@ static void turn_ring_now(pa_engine *engine)
         return;
     pa_turn(engine, 0, NULL);
     pa_turn_end(engine);
-    pa_turn_pass_on(engine, NULL);
+    pa_turn_pass_on(engine, NULL, NULL);
 }
 
 void pa_engine_poll_now(pa_engine *engine)

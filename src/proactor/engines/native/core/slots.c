@@ -143,6 +143,8 @@ bool pa_give_slot_up(pa_thread *thread, pa_port *port)
         give_back(port, thread, &wakes);
     pthread_mutex_unlock(&port->lock);
     pa_wake_all(&wakes);
+    if (held)
+        pa_turn_pass_on(port->engine, NULL, NULL);   /* Others may take packets now. */
     return held;
 }
 

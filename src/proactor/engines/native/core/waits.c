@@ -68,6 +68,7 @@ static bool idle(pa_engine *engine, pa_thread *self, int64_t timeout_ns)
     else
         atomic_exchange(&self->gate, PA_AWAKE);
     pa_turn_end(engine);
+    pa_turn_yield(engine, self);
     return count != -EINTR;
 }
 
@@ -90,6 +91,8 @@ static int64_t time_left(int64_t deadline)
 static void wait_in_line(pa_port *port, pa_thread *self, wait_state *state, pa_wakes *wakes)
 {
     pa_push_waiter(port, self);
+    self->wait_serial = atomic_fetch_add(&port->engine->waits_begun, 1);
+    self->waits_at = port;
     if (port->head && port->stall_ns >= 0)
         pa_watch(port->engine, wakes);   /* The port is full: perhaps of a thread that stalls. */
     while (!self->handed && !port->closed && !state->interrupted) {
@@ -139,9 +142,10 @@ int pa_port_wait(pa_port *port, pa_thread *self, pa_op **out, int limit, int64_t
         count = port->closed && !self->handed ? -ECANCELED
                                               : fill(port, self, out, limit, &wakes);
     }
+    bool busy = count > 0 && pa_is_full(port);
     pthread_mutex_unlock(&port->lock);
     pa_wake_all(&wakes);
-    pa_turn_pass_on(port->engine, self);
+    pa_turn_pass_on(port->engine, self, busy ? port : NULL);
     *interrupted = count == 0 && state.interrupted;
     if (count > 0 && state.interrupted)
         atomic_store(&self->interrupted, true);   /* It is for the next wait. */
