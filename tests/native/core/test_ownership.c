@@ -12,7 +12,8 @@
 #include "prep.h"
 #include "sys.h"
 
-enum { ON_RECV = 100, ON_ACCEPT = 200, ON_CANCEL = 300, GROUP = 5, COUNT = 64, SIZE = 64, PAIRS = 4 };
+enum { ON_RECV = 100, ON_ACCEPT = 200, ON_CANCEL = 300 };
+enum { GROUP = 5, COUNT = 64, SIZE = 64, PAIRS = 4 };
 
 struct desk {
     struct ring ring;
@@ -197,7 +198,8 @@ static void received_before_the_cancel_and_left_after_it_are_all_of_the_bytes_in
     size_t count = 0;
     bool has_ended = false;
     if (!open_desk(&desk, false)) return;
-    for (unsigned index = 0; index < BYTES; index++) sent[index] = (uint8_t)(index * 13 + index / 256);
+    for (unsigned index = 0; index < BYTES; index++)
+        sent[index] = (uint8_t)(index * 13 + index / 256);
     CHECK(arm(&desk));
     CHECK(write(desk.far[0], sent, BYTES) == BYTES && is_readable(desk.near[0]));
 
@@ -269,7 +271,7 @@ static bool owner_ends(struct desk *desk, void *(*owner)(void *)) {
     void *result = NULL;
     if (!open_pairs(desk)) return false;
     if (pthread_create(&thread, NULL, owner, desk) || pthread_join(thread, &result)) return false;
-    if (!result && outcome == PASSED) tell(FAILED, __FILE__, __LINE__, "the owner did not come far");
+    if (!result && outcome == PASSED) tell(FAILED, __FILE__, __LINE__, "the owner came not far");
     return result != NULL;
 }
 

@@ -1,0 +1,50 @@
+/* The ways of serving connections that are compared: an arm receives, and sends back if it echoes.
+ *
+ * An arm belongs to the thread that opened it.
+ */
+#ifndef PROACTOR_ARMS_H
+#define PROACTOR_ARMS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct work {
+    unsigned connections;
+    unsigned active; /* how many of them have a message for the server in one turn */
+    unsigned size;   /* bytes of a message */
+    bool is_echo;
+};
+
+struct arm {
+    const char *name;
+    /* Serve the descriptors `near` from now on; they stay the caller's. */
+    void *(*open)(const struct arm *arm, const struct work *work, const int *near);
+    /* Serve until `bytes` more have been received, and sent back if it echoes. */
+    void (*turn)(void *self, uint64_t bytes);
+    void (*close)(void *self);
+    uint32_t option;  /* of a ring: its flags of setup */
+    unsigned receive; /* of a ring: a word of RECEIVE_* */
+    bool waits_past_sends; /* of a ring: its own sends do not end a wait */
+};
+
+/* Readiness: epoll_wait, and for each descriptor recv, and send. */
+extern const struct arm arm_epoll;
+
+enum {
+    RECEIVE_ONE_SHOT, /* one RECV a message, into memory of the connection's; SENDs that may wait */
+    RECEIVE_CLASSIC,  /* a multishot RECV, a buffer of 2 KiB for each completion */
+    RECEIVE_PIECES,   /* a multishot RECV, large buffers used up piece by piece; SENDs that don't wait */
+};
+
+/* The functions of a ring's arm, for tables of other flags. */
+void *arm_ring_open(const struct arm *arm, const struct work *work, const int *near);
+void arm_ring_turn(void *self, uint64_t bytes);
+void arm_ring_close(void *self);
+
+/* Rings as the engine opens them: SINGLE_ISSUER | DEFER_TASKRUN. */
+extern const struct arm arm_one_shot, arm_classic, arm_pieces;
+/* A send with MSG_DONTWAIT has always completed when the enter that submits it begins to wait. So
+ * this one waits for as many completions more, and is not called back for its own sends. */
+extern const struct arm arm_past_sends;
+
+#endif

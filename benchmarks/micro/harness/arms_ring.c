@@ -1,0 +1,178 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "arms.h"
+#include "micro.h"
+#include "prep.h"
+#include "ring.h"
+
+enum { ON_RECV = 1, ON_SEND = 2, GROUP = 1 };
+enum { PIECES = 8, PIECE_BYTES = 256 * 1024, CLASSICS = 4096, CLASSIC_BYTES = 2048 };
+
+struct ring_arm {
+    struct ring ring;
+    struct buffers buffers; /* of multishot receives */
+    const int *near;
+    unsigned connections, size, receive;
+    bool is_echo, waits_past_sends;
+    uint8_t *rooms;     /* one shot: two for each connection, used in turns */
+    uint8_t *side;      /* one shot: which of them receives */
+    uint32_t *holds;    /* of each buffer: sends that read it */
+    bool *is_used_up;   /* of each buffer */
+    uint64_t in_flight; /* sends */
+    uint64_t received;
+};
+
+/* user_data: the kind, the buffer that a send reads, the connection. */
+static uint64_t tag(unsigned kind, unsigned buffer, unsigned connection) {
+    return (uint64_t)kind << 56 | (uint64_t)buffer << 32 | connection;
+}
+
+static struct uring_sqe *request(struct ring_arm *self) {
+    struct uring_sqe *sqe = ring_request(&self->ring);
+    if (sqe) return sqe;
+    ring_enter(&self->ring, 0, 0); /* The queue is full: let the kernel have it. */
+    sqe = ring_request(&self->ring);
+    MUST(sqe);
+    return sqe;
+}
+
+static uint8_t *room_of(const struct ring_arm *self, unsigned connection, unsigned side) {
+    return self->rooms + ((size_t)connection * 2 + side) * self->size;
+}
+
+static void receive(struct ring_arm *self, unsigned connection) {
+    struct uring_sqe *sqe = request(self);
+    int fd = self->near[connection];
+    if (self->receive == RECEIVE_ONE_SHOT) {
+        uint8_t *room = room_of(self, connection, self->side[connection]);
+        prep_recv(sqe, fd, room, self->size, 0, tag(ON_RECV, 0, connection));
+        prep_poll_first(sqe); /* The last one has emptied the socket, as a rule. */
+    } else {
+        prep_recv_multishot(sqe, fd, GROUP, tag(ON_RECV, 0, connection));
+    }
+}
+
+static void open_memory(struct ring_arm *self) {
+    bool in_pieces = self->receive == RECEIVE_PIECES;
+    if (self->receive == RECEIVE_ONE_SHOT) {
+        self->rooms = calloc(self->connections, 2 * (size_t)self->size);
+        self->side = calloc(self->connections, 1);
+        MUST(self->rooms && self->side);
+        return;
+    }
+    uint32_t count = in_pieces ? PIECES : CLASSICS;
+    uint32_t size = in_pieces ? PIECE_BYTES : CLASSIC_BYTES;
+    if (buffers_open(&self->buffers, &self->ring, GROUP, count, size, in_pieces) < 0)
+        micro_cannot("the kernel refuses such a group of buffers");
+    self->holds = calloc(count, sizeof *self->holds);
+    self->is_used_up = calloc(count, sizeof *self->is_used_up);
+    MUST(self->holds && self->is_used_up);
+}
+
+void *arm_ring_open(const struct arm *arm, const struct work *work, const int *near) {
+    struct ring_arm *self = calloc(1, sizeof *self);
+    MUST(self);
+    self->near = near;
+    self->connections = work->connections;
+    self->size = work->size;
+    self->receive = arm->receive;
+    self->is_echo = work->is_echo;
+    self->waits_past_sends = arm->waits_past_sends;
+    if (ring_open(&self->ring, ring_sizes, RING_SIZES, arm->option, 0) < 0)
+        micro_cannot("the kernel refuses io_uring");
+    MUST(ring_enable(&self->ring) == 0);
+    open_memory(self);
+    for (unsigned connection = 0; connection < work->connections; connection++)
+        receive(self, connection);
+    return self;
+}
+
+static void give_if_free(struct ring_arm *self, unsigned buffer) {
+    if (!self->is_used_up[buffer] || self->holds[buffer]) return;
+    self->is_used_up[buffer] = false;
+    buffers_give(&self->buffers, (uint16_t)buffer);
+}
+
+static void echo(struct ring_arm *self, unsigned connection, const uint8_t *bytes, uint32_t size,
+                 unsigned buffer) {
+    int flags = self->receive == RECEIVE_ONE_SHOT ? MSG_WAITALL : MSG_DONTWAIT;
+    prep_send(request(self), self->near[connection], bytes, size, flags | MSG_NOSIGNAL,
+              tag(ON_SEND, buffer, connection));
+    self->in_flight++;
+}
+
+static void on_bytes(struct ring_arm *self, const struct uring_cqe *cqe, unsigned connection) {
+    uint32_t size = (uint32_t)cqe->res;
+    self->received += size;
+    if (self->receive == RECEIVE_ONE_SHOT) {
+        unsigned side = self->side[connection];
+        if (self->is_echo) echo(self, connection, room_of(self, connection, side), size, 0);
+        self->side[connection] = !side;
+        return;
+    }
+    uint8_t *bytes;
+    uint16_t buffer;
+    if (buffers_take(&self->buffers, cqe, &bytes, &buffer)) self->is_used_up[buffer] = true;
+    if (self->is_echo) {
+        self->holds[buffer]++;
+        echo(self, connection, bytes, size, buffer);
+    } else {
+        give_if_free(self, buffer);
+    }
+}
+
+static void on_completion(struct ring_arm *self, const struct uring_cqe *cqe) {
+    unsigned connection = (uint32_t)cqe->user_data;
+    if (cqe->user_data >> 56 == ON_SEND) {
+        unsigned buffer = (cqe->user_data >> 32) & 0xFFFF;
+        MUST(cqe->res > 0);
+        self->in_flight--;
+        if (self->receive == RECEIVE_ONE_SHOT) return;
+        self->holds[buffer]--;
+        give_if_free(self, buffer);
+        return;
+    }
+    MUST(cqe->res > 0 || cqe->res == -ENOBUFS);
+    if (cqe->res > 0) on_bytes(self, cqe, connection);
+    if (!(cqe->flags & URING_CQE_F_MORE)) receive(self, connection);
+}
+
+static uint32_t completions_to_wait_for(const struct ring_arm *self, uint64_t bytes) {
+    if (!self->waits_past_sends) return 1;
+    return (uint32_t)self->in_flight + (self->received < bytes);
+}
+
+void arm_ring_turn(void *argument, uint64_t bytes) {
+    struct ring_arm *self = argument;
+    self->received = 0;
+    while (self->received < bytes || self->in_flight) {
+        ring_enter(&self->ring, completions_to_wait_for(self, bytes), -1);
+        uint32_t ready = ring_ready(&self->ring);
+        for (uint32_t index = 0; index < ready; index++)
+            on_completion(self, ring_completion(&self->ring, index));
+        ring_advance(&self->ring, ready);
+        if (self->receive != RECEIVE_ONE_SHOT) buffers_publish(&self->buffers);
+    }
+}
+
+void arm_ring_close(void *argument) {
+    struct ring_arm *self = argument;
+    ring_close(&self->ring);
+    if (self->receive != RECEIVE_ONE_SHOT) buffers_close(&self->buffers, NULL);
+    free(self->rooms);
+    free(self->side);
+    free(self->holds);
+    free(self->is_used_up);
+    free(self);
+}
+
+#define RING(words, how, past)                                                                     \
+    {words, arm_ring_open, arm_ring_turn, arm_ring_close, RING_WANTED, how, past}
+
+const struct arm arm_one_shot = RING("one-shot", RECEIVE_ONE_SHOT, false);
+const struct arm arm_classic = RING("multishot", RECEIVE_CLASSIC, false);
+const struct arm arm_pieces = RING("multishot, pieces", RECEIVE_PIECES, false);
+const struct arm arm_past_sends = RING("the same, past sends", RECEIVE_PIECES, true);

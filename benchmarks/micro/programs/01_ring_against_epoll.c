@@ -1,0 +1,39 @@
+/* 1: the ring as streams use it against epoll, recv and send: is it ever dearer? */
+#include "comparing.h"
+#include "micro.h"
+
+static void run(const void *what, double scale, struct micro_result *out) {
+    const struct arm *const arms[] = {&arm_epoll, &arm_pieces};
+    double micros[2];
+    compare_in_turns(arms, 2, what, scale, micros);
+    out->figure = micros[1] / micros[0];
+    micro_part(out, "epoll", micros[0]);
+    micro_part(out, "ring", micros[1]);
+}
+
+#define WORK(count, size, is_echo) (&(const struct work){count, count, size, is_echo})
+#define BOTH(count, size, words)                                                                   \
+    {"receive, " words, 1.05, WORK(count, size, false)},                                           \
+        {"echo, " words, 1.05, WORK(count, size, true)}
+
+static const struct micro_case cases[] = {
+    BOTH(1, 64, "1 x 64 B"),       BOTH(50, 64, "50 x 64 B"),     BOTH(1000, 64, "1000 x 64 B"),
+    BOTH(1, 1024, "1 x 1 KiB"),    BOTH(50, 1024, "50 x 1 KiB"),  BOTH(1000, 1024, "1000 x 1 KiB"),
+    BOTH(1, 8192, "1 x 8 KiB"),    BOTH(50, 8192, "50 x 8 KiB"),  BOTH(1000, 8192, "1000 x 8 KiB"),
+};
+
+static const struct micro micro = {
+    .number = "1",
+    .name = "ring-against-epoll",
+    .title = "a stream on the ring (multishot RECV in pieces, SEND with MSG_DONTWAIT) against epoll,"
+             " recv and send",
+    .unit = "x epoll's CPU",
+    .parts_unit = "us CPU a message",
+    .choice = "median",
+    .reason = "a ratio of two noisy times is as often too low as too high",
+    .cases = cases,
+    .count = sizeof cases / sizeof *cases,
+    .run = run,
+};
+
+int main(int count, char **words) { return micro_main(&micro, count, words); }
