@@ -70,12 +70,13 @@ void micro_pin(unsigned which) {
     MUST(sched_setaffinity(0, sizeof one, &one) == 0);
 }
 
-void micro_raise_descriptors(unsigned least) {
+unsigned micro_raise_descriptors(unsigned least) {
     struct rlimit limit;
     MUST(getrlimit(RLIMIT_NOFILE, &limit) == 0);
     limit.rlim_cur = limit.rlim_max;
     MUST(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     if (limit.rlim_cur < least) micro_cannot("too few descriptors are allowed: raise ulimit -n");
+    return limit.rlim_cur > 1u << 20 ? 1u << 20 : (unsigned)limit.rlim_cur;
 }
 
 /* -- what the program says -- */

@@ -74,7 +74,8 @@ unsigned micro_scaled(unsigned usual, double scale, unsigned least);
 /* Bind the calling thread to the first or the second CPU that it may use, if there are two. */
 void micro_pin(unsigned which);
 
-/* Let this process have as many descriptors as it may; fails where those are fewer than `least`. */
-void micro_raise_descriptors(unsigned least);
+/* Let this process have as many descriptors as it may, and return how many; the program cannot run
+ * where those are fewer than `least`. */
+unsigned micro_raise_descriptors(unsigned least);
 
 #endif
