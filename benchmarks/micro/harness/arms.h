@@ -24,7 +24,8 @@ struct arm {
     void (*close)(void *self);
     uint32_t option;  /* of a ring: its flags of setup */
     unsigned receive; /* of a ring: a word of RECEIVE_* */
-    bool waits_past_sends; /* of a ring: its own sends do not end a wait */
+    unsigned sends;   /* of a ring: a word of SENDS_* */
+    unsigned pieces, piece_bytes; /* of RECEIVE_PIECES: the pool; 0: as the others have it */
 };
 
 /* Readiness: epoll_wait, and for each descriptor recv, and send. */
@@ -36,15 +37,20 @@ enum {
     RECEIVE_PIECES,   /* a multishot RECV, large buffers used up piece by piece; SENDs that don't wait */
 };
 
+enum {
+    SENDS_SUBMITTED, /* as requests, in the next enter; their completions end its wait */
+    /* A send with MSG_DONTWAIT has always completed when the enter that submits it begins to wait.
+     * So this one waits for as many completions more, and sleeps until something is received. */
+    SENDS_WAITED_PAST,
+    SENDS_INLINE, /* by a system call each, while the completions are looked at */
+};
+
 /* The functions of a ring's arm, for tables of other flags. */
 void *arm_ring_open(const struct arm *arm, const struct work *work, const int *near);
 void arm_ring_turn(void *self, uint64_t bytes);
 void arm_ring_close(void *self);
 
 /* Rings as the engine opens them: SINGLE_ISSUER | DEFER_TASKRUN. */
-extern const struct arm arm_one_shot, arm_classic, arm_pieces;
-/* A send with MSG_DONTWAIT has always completed when the enter that submits it begins to wait. So
- * this one waits for as many completions more, and is not called back for its own sends. */
-extern const struct arm arm_past_sends;
+extern const struct arm arm_one_shot, arm_classic, arm_pieces, arm_past_sends, arm_inline_sends;
 
 #endif

@@ -9,14 +9,14 @@
 #include "ring.h"
 
 enum { ON_RECV = 1, ON_SEND = 2, GROUP = 1 };
-enum { PIECES = 8, PIECE_BYTES = 256 * 1024, CLASSICS = 4096, CLASSIC_BYTES = 2048 };
+enum { PIECES = 16, PIECE_BYTES = 64 * 1024, CLASSICS = 4096, CLASSIC_BYTES = 2048 };
 
 struct ring_arm {
     struct ring ring;
     struct buffers buffers; /* of multishot receives */
     const int *near;
-    unsigned connections, size, receive;
-    bool is_echo, waits_past_sends;
+    unsigned connections, size, receive, sends;
+    bool is_echo;
     uint8_t *rooms;     /* one shot: two for each connection, used in turns */
     uint8_t *side;      /* one shot: which of them receives */
     uint32_t *holds;    /* of each buffer: sends that read it */
@@ -55,7 +55,7 @@ static void receive(struct ring_arm *self, unsigned connection) {
     }
 }
 
-static void open_memory(struct ring_arm *self) {
+static void open_memory(struct ring_arm *self, const struct arm *arm) {
     bool in_pieces = self->receive == RECEIVE_PIECES;
     if (self->receive == RECEIVE_ONE_SHOT) {
         self->rooms = calloc(self->connections, 2 * (size_t)self->size);
@@ -65,6 +65,7 @@ static void open_memory(struct ring_arm *self) {
     }
     uint32_t count = in_pieces ? PIECES : CLASSICS;
     uint32_t size = in_pieces ? PIECE_BYTES : CLASSIC_BYTES;
+    if (in_pieces && arm->pieces) count = arm->pieces, size = arm->piece_bytes;
     if (buffers_open(&self->buffers, &self->ring, GROUP, count, size, in_pieces) < 0)
         micro_cannot("the kernel refuses such a group of buffers");
     self->holds = calloc(count, sizeof *self->holds);
@@ -80,11 +81,11 @@ void *arm_ring_open(const struct arm *arm, const struct work *work, const int *n
     self->size = work->size;
     self->receive = arm->receive;
     self->is_echo = work->is_echo;
-    self->waits_past_sends = arm->waits_past_sends;
+    self->sends = arm->sends;
     if (ring_open(&self->ring, ring_sizes, RING_SIZES, arm->option, 0) < 0)
         micro_cannot("the kernel refuses io_uring");
     MUST(ring_enable(&self->ring) == 0);
-    open_memory(self);
+    open_memory(self, arm);
     for (unsigned connection = 0; connection < work->connections; connection++)
         receive(self, connection);
     return self;
@@ -99,6 +100,12 @@ static void give_if_free(struct ring_arm *self, unsigned buffer) {
 static void echo(struct ring_arm *self, unsigned connection, const uint8_t *bytes, uint32_t size,
                  unsigned buffer) {
     int flags = self->receive == RECEIVE_ONE_SHOT ? MSG_WAITALL : MSG_DONTWAIT;
+    if (self->sends == SENDS_INLINE) {
+        ssize_t sent = send(self->near[connection], bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        MUST(sent == (ssize_t)size);
+        return;
+    }
+    if (self->receive != RECEIVE_ONE_SHOT) self->holds[buffer]++;
     prep_send(request(self), self->near[connection], bytes, size, flags | MSG_NOSIGNAL,
               tag(ON_SEND, buffer, connection));
     self->in_flight++;
@@ -116,12 +123,8 @@ static void on_bytes(struct ring_arm *self, const struct uring_cqe *cqe, unsigne
     uint8_t *bytes;
     uint16_t buffer;
     if (buffers_take(&self->buffers, cqe, &bytes, &buffer)) self->is_used_up[buffer] = true;
-    if (self->is_echo) {
-        self->holds[buffer]++;
-        echo(self, connection, bytes, size, buffer);
-    } else {
-        give_if_free(self, buffer);
-    }
+    if (self->is_echo) echo(self, connection, bytes, size, buffer);
+    give_if_free(self, buffer);
 }
 
 static void on_completion(struct ring_arm *self, const struct uring_cqe *cqe) {
@@ -141,7 +144,7 @@ static void on_completion(struct ring_arm *self, const struct uring_cqe *cqe) {
 }
 
 static uint32_t completions_to_wait_for(const struct ring_arm *self, uint64_t bytes) {
-    if (!self->waits_past_sends) return 1;
+    if (self->sends != SENDS_WAITED_PAST) return 1;
     return (uint32_t)self->in_flight + (self->received < bytes);
 }
 
@@ -169,10 +172,11 @@ void arm_ring_close(void *argument) {
     free(self);
 }
 
-#define RING(words, how, past)                                                                     \
-    {words, arm_ring_open, arm_ring_turn, arm_ring_close, RING_WANTED, how, past}
+#define RING(words, how, sends)                                                                    \
+    {words, arm_ring_open, arm_ring_turn, arm_ring_close, RING_WANTED, how, sends, 0, 0}
 
-const struct arm arm_one_shot = RING("one-shot", RECEIVE_ONE_SHOT, false);
-const struct arm arm_classic = RING("multishot", RECEIVE_CLASSIC, false);
-const struct arm arm_pieces = RING("multishot, pieces", RECEIVE_PIECES, false);
-const struct arm arm_past_sends = RING("the same, past sends", RECEIVE_PIECES, true);
+const struct arm arm_one_shot = RING("one-shot", RECEIVE_ONE_SHOT, SENDS_SUBMITTED);
+const struct arm arm_classic = RING("multishot", RECEIVE_CLASSIC, SENDS_SUBMITTED);
+const struct arm arm_pieces = RING("multishot, pieces", RECEIVE_PIECES, SENDS_SUBMITTED);
+const struct arm arm_past_sends = RING("past sends", RECEIVE_PIECES, SENDS_WAITED_PAST);
+const struct arm arm_inline_sends = RING("inline sends", RECEIVE_PIECES, SENDS_INLINE);

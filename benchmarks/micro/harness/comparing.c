@@ -8,7 +8,7 @@
 #include "pairs.h"
 
 enum {
-    SLICES = 12,          /* of each arm; the median counts */
+    SLICES = 8,           /* of each arm; the median counts */
     SLICE_NS = 3000000,   /* of the server's CPU */
     WARM_TURNS = 18,      /* TCP acknowledges the first segments of a connection in another way */
     SLICE_TURNS = 300,    /* of a slice in which each message is waited for */

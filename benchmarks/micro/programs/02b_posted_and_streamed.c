@@ -5,7 +5,7 @@
 #include "comparing.h"
 #include "micro.h"
 
-enum { EPOLL, ONE_SHOT, PIECES, PAST_SENDS, ARMS };
+enum { EPOLL, ONE_SHOT, PIECES, PAST_SENDS, INLINE_SENDS, ARMS };
 
 struct what {
     struct work work;
@@ -15,7 +15,8 @@ struct what {
 
 static void run(const void *argument, double scale, struct micro_result *out) {
     const struct what *what = argument;
-    const struct arm *const arms[ARMS] = {&arm_epoll, &arm_one_shot, &arm_pieces, &arm_past_sends};
+    const struct arm *const arms[ARMS] = {&arm_epoll, &arm_one_shot, &arm_pieces, &arm_past_sends,
+                                          &arm_inline_sends};
     double micros[ARMS];
     (what->is_beside_load ? compare_beside_load : compare_in_turns)(arms, ARMS, &what->work, scale,
                                                                     micros);
@@ -23,7 +24,8 @@ static void run(const void *argument, double scale, struct micro_result *out) {
     micro_part(out, "epoll, recv, send", micros[EPOLL]);
     micro_part(out, "one-shot RECV, SEND", micros[ONE_SHOT]);
     micro_part(out, "multishot RECV, SEND", micros[PIECES]);
-    micro_part(out, "... waiting past sends", micros[PAST_SENDS]);
+    micro_part(out, "the same, waiting past sends", micros[PAST_SENDS]);
+    micro_part(out, "multishot RECV, send inline", micros[INLINE_SENDS]);
 }
 
 #define ECHO(count, active) {count, active, 1024, true}

@@ -10,8 +10,8 @@
 static void run(const void *what, double scale, struct micro_result *out) {
     static const struct arm
         coop = {"COOP", arm_ring_open, arm_ring_turn, arm_ring_close,
-                COMMON | URING_SETUP_COOP_TASKRUN, RECEIVE_PIECES, false},
-        none = {"none", arm_ring_open, arm_ring_turn, arm_ring_close, COMMON, RECEIVE_PIECES, false};
+                COMMON | URING_SETUP_COOP_TASKRUN, RECEIVE_PIECES, SENDS_SUBMITTED, 0, 0},
+        none = {"none", arm_ring_open, arm_ring_turn, arm_ring_close, COMMON, RECEIVE_PIECES, SENDS_SUBMITTED, 0, 0};
     const struct arm *const arms[] = {&arm_pieces, &coop, &none};
     double micros[3];
     compare_beside_load(arms, 3, what, scale, micros);
