@@ -1,8 +1,8 @@
 """The micro-benchmarks that there are: every file of `programs/` is one, and describes itself.
 
-A program is a C file (compiled on demand) or a Python file (run by this interpreter). Either answers
-``--describe`` with its words and cases as one JSON object, and ``--case NAME --scale FACTOR`` with
-one figure and its parts. Nothing else knows the list: to add one, add its file.
+A program is a C file (compiled on demand) or a Python file (run by this interpreter). Either
+answers ``--describe`` with its words and cases as one JSON object, and ``--case NAME --scale
+FACTOR`` with one figure and its parts. Nothing else knows the list: to add one, add its file.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ extern const struct arm arm_epoll;
 enum {
     RECEIVE_ONE_SHOT, /* one RECV a message, into memory of the connection's; SENDs that may wait */
     RECEIVE_CLASSIC,  /* a multishot RECV, a buffer of 2 KiB for each completion */
-    RECEIVE_PIECES,   /* a multishot RECV, large buffers used up piece by piece; SENDs that don't wait */
+    RECEIVE_PIECES,   /* a multishot RECV, large buffers used up in pieces; SENDs do not wait */
 };
 
 enum {

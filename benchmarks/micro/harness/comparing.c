@@ -11,7 +11,7 @@ enum {
     SLICES = 8,           /* of each arm; the median counts */
     SLICE_NS = 3000000,   /* of the server's CPU */
     WARM_TURNS = 18,      /* TCP acknowledges the first segments of a connection in another way */
-    SLICE_TURNS = 300,    /* of a slice in which each message is waited for */
+    SLICE_TURNS = 200,    /* of a slice in which each message is waited for */
     SLICES_AT_MOST = 256,
 };
 
@@ -44,7 +44,10 @@ static int64_t take_turn(struct contender *one) {
     int64_t began = micro_cpu();
     one->arm->turn(one->self, (uint64_t)work->active * work->size);
     int64_t took = micro_cpu() - began;
-    if (work->is_echo) pairs_take(&one->pairs, one->first, work->active, work->size);
+    if (work->is_echo)
+        pairs_take(&one->pairs, one->first, work->active, work->size);
+    else
+        pairs_answer(&one->pairs, one->first, work->active);
     one->first = (one->first + work->active) % work->connections;
     return took;
 }
@@ -66,7 +69,7 @@ static void *load(void *argument) {
     micro_pin(1);
     for (unsigned turn = 0; turn < one->turns; turn++) {
         pairs_send(&one->pairs, one->first, work->active, work->size);
-        if (work->is_echo) pairs_take(&one->pairs, one->first, work->active, work->size);
+        pairs_take(&one->pairs, one->first, work->active, work->size);
         one->first = (one->first + work->active) % work->connections;
     }
     return NULL;
@@ -90,10 +93,17 @@ static void open_contender(struct contender *one, const struct arm *arm, const s
                            double scale) {
     one->arm = arm;
     one->work = work;
-    pairs_open(&one->pairs, work->connections);
     one->self = arm->open(arm, work, one->pairs.near);
     unsigned turns = WARM_TURNS * (work->connections / work->active);
     for (turns = micro_scaled(turns, scale < 1 ? scale : 1, 1); turns; turns--) take_turn(one);
+}
+
+static void shuffle(unsigned *order, unsigned count) {
+    for (unsigned index = 0; index < count; index++) {
+        unsigned other = micro_random(index + 1);
+        order[index] = order[other];
+        order[other] = index;
+    }
 }
 
 static void compare(const struct arm *const *arms, unsigned count, const struct work *work,
@@ -104,15 +114,15 @@ static void compare(const struct arm *const *arms, unsigned count, const struct 
     MUST(all);
     micro_raise_descriptors(2 * count * work->connections + 64);
     micro_pin(0);
+    unsigned order[ARMS_AT_MOST];
+    struct pairs *sets[ARMS_AT_MOST];
+    for (unsigned index = 0; index < count; index++) sets[index] = &all[index].pairs;
+    pairs_open_alike(sets, count, work->connections);
+    shuffle(order, count);
     for (unsigned index = 0; index < count; index++)
-        open_contender(&all[index], arms[index], work, scale);
+        open_contender(&all[order[index]], arms[order[index]], work, scale);
     for (unsigned number = 0; number < slices; number++) {
-        unsigned order[ARMS_AT_MOST];
-        for (unsigned index = 0; index < count; index++) {
-            unsigned other = micro_random(index + 1);
-            order[index] = order[other];
-            order[other] = index;
-        }
+        shuffle(order, count);
         for (unsigned index = 0; index < count; index++) {
             uint64_t messages;
             struct contender *one = &all[order[index]];

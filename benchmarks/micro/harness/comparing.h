@@ -14,7 +14,8 @@ enum { ARMS_AT_MOST = 5 };
 void compare_in_turns(const struct arm *const *arms, unsigned count, const struct work *work,
                       double scale, double *micros);
 
-/* With the load in a thread of its own on the second CPU: the server is woken as in life. */
+/* With the load in a thread of its own on the second CPU: the server is woken as in life. The
+ * work is an echo. */
 void compare_beside_load(const struct arm *const *arms, unsigned count, const struct work *work,
                          double scale, double *micros);
 

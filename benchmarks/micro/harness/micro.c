@@ -81,7 +81,9 @@ unsigned micro_raise_descriptors(unsigned least) {
 
 /* -- what the program says -- */
 
-static void print_words(const char *key, const char *text) { printf("\"%s\": \"%s\", ", key, text); }
+static void print_words(const char *key, const char *text) {
+    printf("\"%s\": \"%s\", ", key, text);
+}
 
 /* The words are ours and hold nothing that JSON would want escaped. */
 static int describe(const struct micro *micro) {

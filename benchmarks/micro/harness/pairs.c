@@ -29,25 +29,29 @@ static void set_up(int fd) {
     MUST(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
 }
 
-void pairs_open(struct pairs *pairs, unsigned count) {
+static void open_pair(int server, const struct sockaddr_in *address, int *near, int *far) {
+    *far = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    MUST(*far >= 0 && connect(*far, (const struct sockaddr *)address, sizeof *address) == 0);
+    *near = accept4(server, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    MUST(*near >= 0);
+    set_up(*far);
+    set_up(*near);
+}
+
+void pairs_open_alike(struct pairs *const *sets, unsigned number, unsigned count) {
     struct sockaddr_in address;
     int server = listener(&address);
-    pairs->count = count;
-    pairs->near = calloc(count, sizeof *pairs->near);
-    pairs->far = calloc(count, sizeof *pairs->far);
-    MUST(pairs->near && pairs->far);
-    for (unsigned index = 0; index < count; index++) {
-        int far = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        MUST(far >= 0 && connect(far, (struct sockaddr *)&address, sizeof address) == 0);
-        int near = accept4(server, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        MUST(near >= 0);
-        set_up(far);
-        set_up(near);
-        pairs->far[index] = far;
-        pairs->near[index] = near;
+    for (unsigned set = 0; set < number; set++) {
+        *sets[set] = (struct pairs){count, calloc(count, sizeof(int)), calloc(count, sizeof(int))};
+        MUST(sets[set]->near && sets[set]->far);
     }
+    for (unsigned index = 0; index < count; index++)
+        for (unsigned set = 0; set < number; set++)
+            open_pair(server, &address, &sets[set]->near[index], &sets[set]->far[index]);
     close(server);
 }
+
+void pairs_open(struct pairs *pairs, unsigned count) { pairs_open_alike(&pairs, 1, count); }
 
 void pairs_close(struct pairs *pairs) {
     for (unsigned index = 0; index < pairs->count; index++) {
@@ -71,4 +75,10 @@ void pairs_take(const struct pairs *pairs, unsigned first, unsigned active, size
         int fd = pairs->far[(first + index) % pairs->count];
         MUST(recv(fd, room, size, MSG_WAITALL) == (ssize_t)size);
     }
+}
+
+void pairs_answer(const struct pairs *pairs, unsigned first, unsigned active) {
+    for (unsigned index = 0; index < active; index++)
+        MUST(send(pairs->near[(first + index) % pairs->count], room, 1, MSG_NOSIGNAL) == 1);
+    pairs_take(pairs, first, active, 1);
 }

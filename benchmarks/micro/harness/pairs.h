@@ -17,6 +17,10 @@ struct pairs {
 /* Open `count` connections with TCP_NODELAY; `near` does not block. */
 void pairs_open(struct pairs *pairs, unsigned count);
 
+/* Open `count` connections for each of `sets`, one for each set in turn: so the kernel's memory for
+ * them lies alike, and no set is faster by chance. */
+void pairs_open_alike(struct pairs *const *sets, unsigned number, unsigned count);
+
 /* Reset and close both ends, so that no port is left waiting. */
 void pairs_close(struct pairs *pairs);
 
@@ -24,5 +28,9 @@ void pairs_close(struct pairs *pairs);
  * the end; take as many from each. */
 void pairs_send(const struct pairs *pairs, unsigned first, unsigned active, size_t size);
 void pairs_take(const struct pairs *pairs, unsigned first, unsigned active, size_t size);
+
+/* Answer with one byte each, and take it. Without any answer TCP acknowledges now from the server's
+ * recv and now from the client's send, as the moment has it, and a figure is twice another. */
+void pairs_answer(const struct pairs *pairs, unsigned first, unsigned active);
 
 #endif

@@ -29,7 +29,8 @@ static void run(const void *argument, double scale, struct micro_result *out) {
 }
 
 #define ECHO(count, active) {count, active, 1024, true}
-#define POSTED(count, active, beside) (&(const struct what){ECHO(count, active), EPOLL, ONE_SHOT, beside})
+#define POSTED(count, active, beside)                                                              \
+    (&(const struct what){ECHO(count, active), EPOLL, ONE_SHOT, beside})
 #define STREAMED(count, active, beside)                                                            \
     (&(const struct what){ECHO(count, active), PIECES, EPOLL, beside})
 

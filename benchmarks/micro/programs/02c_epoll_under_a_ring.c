@@ -84,6 +84,7 @@ static double take_turn(struct desk *desk, unsigned first, unsigned active) {
         for (int index = 0; index < count; index++, left--)
             MUST(recv(desk->events[index].data.fd, room, SIZE, 0) == SIZE);
     }
+    pairs_answer(&desk->pairs, first, active);
     return (double)spent / 1e3;
 }
 

@@ -1,6 +1,6 @@
-/* 2d: how large the pool of receive buffers may be: the kernel takes them in turn, so all of it goes
- * through the cache; and where it is too small, receives end and are armed again (ENOBUFS). An echo
- * holds its buffer until it is sent, one enter later. */
+/* 2d: how large the pool of receive buffers may be: the kernel takes them in turn, so all of it
+ * goes through the cache; and where it is too small, receives end and are armed again (ENOBUFS). An
+ * echo holds its buffer until it is sent, one enter later. */
 #include "comparing.h"
 #include "micro.h"
 #include "ring.h"
@@ -44,7 +44,8 @@ static const struct micro_case cases[] = {
 static const struct micro micro = {
     .number = "2d",
     .name = "pool",
-    .title = "receive streams with a pool of 16 x 64 KiB in pieces, against the best of other sizes",
+    .title = "receive streams with a pool of 16 x 64 KiB in pieces, against the best of other"
+             " sizes",
     .unit = "x the best's CPU",
     .parts_unit = "us CPU a message",
     .choice = "median",

@@ -1,5 +1,5 @@
 /* 3: when a ring does its work: at the owner's next enter (DEFER_TASKRUN), at its next system call
- * (COOP_TASKRUN), or at once by an interrupt (no flag). The server sleeps and is woken by a load. */
+ * (COOP_TASKRUN), or at once by an interrupt (no flag). The server sleeps, and a load wakes it. */
 #include "comparing.h"
 #include "micro.h"
 #include "ring.h"
@@ -7,11 +7,13 @@
 #define URING_SETUP_COOP_TASKRUN (1U << 8) /* Only here: the engine never asks for it. */
 #define COMMON (URING_SETUP_SUBMIT_ALL | URING_SETUP_NO_SQARRAY)
 
+#define RING(words, flags)                                                                         \
+    {words, arm_ring_open, arm_ring_turn, arm_ring_close, flags, RECEIVE_PIECES, SENDS_SUBMITTED,  \
+     0, 0}
+
 static void run(const void *what, double scale, struct micro_result *out) {
-    static const struct arm
-        coop = {"COOP", arm_ring_open, arm_ring_turn, arm_ring_close,
-                COMMON | URING_SETUP_COOP_TASKRUN, RECEIVE_PIECES, SENDS_SUBMITTED, 0, 0},
-        none = {"none", arm_ring_open, arm_ring_turn, arm_ring_close, COMMON, RECEIVE_PIECES, SENDS_SUBMITTED, 0, 0};
+    static const struct arm coop = RING("COOP", COMMON | URING_SETUP_COOP_TASKRUN);
+    static const struct arm none = RING("none", COMMON);
     const struct arm *const arms[] = {&arm_pieces, &coop, &none};
     double micros[3];
     compare_beside_load(arms, 3, what, scale, micros);

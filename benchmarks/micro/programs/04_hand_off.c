@@ -1,6 +1,6 @@
 /* 4: commands from other threads to the one that runs the reactor: how often do they need a wake-up
- * through the kernel? The worker sleeps in the reactor itself, so a wake-up is a write to its eventfd,
- * 5 us for the one who writes. */
+ * through the kernel? The worker sleeps in the reactor itself, so a wake-up is a write to its
+ * eventfd, 5 us for the one who writes. */
 #include "micro.h"
 #include "posting.h"
 

@@ -12,7 +12,7 @@ struct desk {
     pa_engine *engine;
     pa_port *ports[2]; /* ours, and the other thread's */
     unsigned rounds;
-    bool is_threaded;  /* a thread of the core's own runs the reactor: the workers sleep on futexes */
+    bool is_threaded;  /* the core's own thread runs the reactor: the workers sleep on futexes */
 };
 
 static void take_one(pa_port *port, pa_thread *self) {

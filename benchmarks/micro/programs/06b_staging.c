@@ -1,5 +1,5 @@
-/* 6b: up to which size a packet is copied into the staging chunk, and above which it is referred to;
- * 6's copy and gather again, 16 packets of each size, from memory that the cache does not hold. */
+/* 6b: up to which size a packet is copied into the staging chunk, and above which it is referred
+ * to; 6's copy and gather again, 16 packets of each size, that lie apart in 8 MiB. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +86,7 @@ static const struct micro_case cases[] = {
 static const struct micro micro = {
     .number = "6b",
     .name = "staging",
-    .title = "16 packets of a size, copied together and sent, against one sendmsg that refers to them",
+    .title = "16 packets of a size, copied together and sent, against one sendmsg by reference",
     .unit = "x the CPU of sendmsg",
     .parts_unit = "us CPU a packet",
     .choice = "median",
