@@ -1,8 +1,8 @@
 """Compile a program of `programs/` with the harness and the native core, on demand.
 
 Each source is an object of its own in `.build/micro`, named by its text, the text of all headers
-and the flags: a change compiles what it touches, and nothing is compiled twice. The core is that of this
-checkout, so a figure is always a figure of the code that stands beside it.
+and the flags: a change compiles what it touches, and nothing is compiled twice. The core is that
+of this checkout, so a figure is always a figure of the code that stands beside it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ enum {
     SLICES = 8,           /* of each arm; the median counts */
     SLICE_NS = 3000000,   /* of the server's CPU */
     WARM_TURNS = 18,      /* TCP acknowledges the first segments of a connection in another way */
-    SLICE_TURNS = 200,    /* of a slice in which each message is waited for */
+    SLICE_TURNS = 150,    /* of a slice in which each message is waited for */
     SLICES_AT_MOST = 256,
 };
 
