@@ -237,3 +237,27 @@ def test_a_program_that_never_ends_or_says_nonsense_is_a_failure(monkeypatch):
     with pytest.raises(CannotRun, match="no ring here"):
         code = "import sys; print('no ring here', file=sys.stderr); sys.exit(3)"
         registry.answer((sys.executable, "-c", code), "it")
+
+
+PYTHON_PROGRAM = """
+import json, sys
+case = {"name": "the case", "bound": 2.0}
+words = {"number": "9", "name": "in-python", "title": "t", "unit": "u", "parts_unit": "p"}
+words |= {"choice": "median", "reason": "r", "is_least": False, "repeats": 0, "cases": [case]}
+if sys.argv[1] == "--describe":
+    print(json.dumps(words))
+elif sys.argv[1:] == ["--case", "the case", "--scale", "0.5"]:
+    print(json.dumps({"figure": 1.5, "parts": {"one": 1.0}}))
+"""
+
+
+def test_a_file_that_is_put_into_the_folder_is_a_program_in_python_too(tmp_path, monkeypatch):
+    (tmp_path / "09_in_python.py").write_text(PYTHON_PROGRAM, encoding="utf-8")
+    (tmp_path / "notes.txt").write_text("not a program", encoding="utf-8")
+    monkeypatch.setattr(registry, "PROGRAMS", tmp_path)
+
+    (program,) = programs()
+    (outcome,) = measure([program], 1, 0.5)
+
+    assert outcome.number() == (outcome.cases[0], 1.5)
+    assert programs(["in-python"]) == programs(["9"]) == [program]

@@ -25,7 +25,8 @@ struct arm {
     uint32_t option;  /* of a ring: its flags of setup */
     unsigned receive; /* of a ring: a word of RECEIVE_* */
     unsigned sends;   /* of a ring: a word of SENDS_* */
-    unsigned pieces, piece_bytes; /* of RECEIVE_PIECES: the pool; 0: as the others have it */
+    /* Of RECEIVE_PIECES: the pool, and how many of it the kernel has at a time; 0: as usual. */
+    unsigned pieces, piece_bytes, given;
 };
 
 /* Readiness: epoll_wait, and for each descriptor recv, and send. */

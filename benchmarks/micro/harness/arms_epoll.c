@@ -53,4 +53,4 @@ static void close_epoll(void *argument) {
     free(self);
 }
 
-const struct arm arm_epoll = {"epoll", open_epoll, turn_epoll, close_epoll, 0, 0, 0, 0, 0};
+const struct arm arm_epoll = {"epoll", open_epoll, turn_epoll, close_epoll, 0, 0, 0, 0, 0, 0};

@@ -9,7 +9,8 @@
 #include "ring.h"
 
 enum { ON_RECV = 1, ON_SEND = 2, GROUP = 1 };
-enum { PIECES = 16, PIECE_BYTES = 64 * 1024, CLASSICS = 4096, CLASSIC_BYTES = 2048 };
+enum { PIECES = 16, PIECE_BYTES = 64 * 1024, PIECES_GIVEN = 8 };
+enum { CLASSICS = 4096, CLASSIC_BYTES = 2048 };
 
 struct ring_arm {
     struct ring ring;
@@ -21,6 +22,8 @@ struct ring_arm {
     uint8_t *side;      /* one shot: which of them receives */
     uint32_t *holds;    /* of each buffer: sends that read it */
     bool *is_used_up;   /* of each buffer */
+    uint16_t *reserve;  /* buffers that are kept back, the last one that came on top */
+    unsigned reserved, given, most_given; /* how many, how many the kernel has, and may have */
     uint64_t in_flight; /* sends */
     uint64_t received;
 };
@@ -65,12 +68,16 @@ static void open_memory(struct ring_arm *self, const struct arm *arm) {
     }
     uint32_t count = in_pieces ? PIECES : CLASSICS;
     uint32_t size = in_pieces ? PIECE_BYTES : CLASSIC_BYTES;
-    if (in_pieces && arm->pieces) count = arm->pieces, size = arm->piece_bytes;
+    self->most_given = in_pieces ? PIECES_GIVEN : count;
+    if (in_pieces && arm->pieces)
+        count = arm->pieces, size = arm->piece_bytes, self->most_given = arm->given;
     if (buffers_open(&self->buffers, &self->ring, GROUP, count, size, in_pieces) < 0)
         micro_cannot("the kernel refuses such a group of buffers");
     self->holds = calloc(count, sizeof *self->holds);
     self->is_used_up = calloc(count, sizeof *self->is_used_up);
-    MUST(self->holds && self->is_used_up);
+    self->reserve = calloc(count, sizeof *self->reserve);
+    self->given = count;
+    MUST(self->holds && self->is_used_up && self->reserve);
 }
 
 void *arm_ring_open(const struct arm *arm, const struct work *work, const int *near) {
@@ -91,10 +98,18 @@ void *arm_ring_open(const struct arm *arm, const struct work *work, const int *n
     return self;
 }
 
+/* The kernel takes buffers in the order in which it got them, and those that were used last are
+ * still in the cache. So only some are given, and the last one that came back goes first. */
+static void give(struct ring_arm *self, unsigned most) {
+    for (; self->reserved && self->given < most; self->given++)
+        buffers_give(&self->buffers, self->reserve[--self->reserved]);
+}
+
 static void give_if_free(struct ring_arm *self, unsigned buffer) {
     if (!self->is_used_up[buffer] || self->holds[buffer]) return;
     self->is_used_up[buffer] = false;
-    buffers_give(&self->buffers, (uint16_t)buffer);
+    self->reserve[self->reserved++] = (uint16_t)buffer;
+    give(self, self->most_given);
 }
 
 static void echo(struct ring_arm *self, unsigned connection, const uint8_t *bytes, uint32_t size,
@@ -122,7 +137,10 @@ static void on_bytes(struct ring_arm *self, const struct uring_cqe *cqe, unsigne
     }
     uint8_t *bytes;
     uint16_t buffer;
-    if (buffers_take(&self->buffers, cqe, &bytes, &buffer)) self->is_used_up[buffer] = true;
+    if (buffers_take(&self->buffers, cqe, &bytes, &buffer)) {
+        self->is_used_up[buffer] = true;
+        self->given--;
+    }
     if (self->is_echo) echo(self, connection, bytes, size, buffer);
     give_if_free(self, buffer);
 }
@@ -139,6 +157,7 @@ static void on_completion(struct ring_arm *self, const struct uring_cqe *cqe) {
         return;
     }
     MUST(cqe->res > 0 || cqe->res == -ENOBUFS);
+    if (cqe->res == -ENOBUFS) give(self, UINT32_MAX); /* More than was thought of: all. */
     if (cqe->res > 0) on_bytes(self, cqe, connection);
     if (!(cqe->flags & URING_CQE_F_MORE)) receive(self, connection);
 }
@@ -169,11 +188,12 @@ void arm_ring_close(void *argument) {
     free(self->side);
     free(self->holds);
     free(self->is_used_up);
+    free(self->reserve);
     free(self);
 }
 
 #define RING(words, how, sends)                                                                    \
-    {words, arm_ring_open, arm_ring_turn, arm_ring_close, RING_WANTED, how, sends, 0, 0}
+    {words, arm_ring_open, arm_ring_turn, arm_ring_close, RING_WANTED, how, sends, 0, 0, 0}
 
 const struct arm arm_one_shot = RING("one-shot", RECEIVE_ONE_SHOT, SENDS_SUBMITTED);
 const struct arm arm_classic = RING("multishot", RECEIVE_CLASSIC, SENDS_SUBMITTED);

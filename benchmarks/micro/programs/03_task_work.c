@@ -9,7 +9,7 @@
 
 #define RING(words, flags)                                                                         \
     {words, arm_ring_open, arm_ring_turn, arm_ring_close, flags, RECEIVE_PIECES, SENDS_SUBMITTED,  \
-     0, 0}
+     0, 0, 0}
 
 static void run(const void *what, double scale, struct micro_result *out) {
     static const struct arm coop = RING("COOP", COMMON | URING_SETUP_COOP_TASKRUN);
