@@ -9,7 +9,7 @@
 #include "ring.h"
 
 enum { ON_RECV = 1, ON_SEND = 2, GROUP = 1 };
-enum { PIECES = 16, PIECE_BYTES = 64 * 1024, PIECES_GIVEN = 8 };
+enum { PIECES = 16, PIECE_BYTES = 64 * 1024, PIECES_GIVEN = 4 };
 enum { CLASSICS = 4096, CLASSIC_BYTES = 2048 };
 
 struct ring_arm {
