@@ -157,7 +157,10 @@ static void on_completion(struct ring_arm *self, const struct uring_cqe *cqe) {
         return;
     }
     MUST(cqe->res > 0 || cqe->res == -ENOBUFS);
-    if (cqe->res == -ENOBUFS) give(self, UINT32_MAX); /* More than was thought of: all. */
+    if (cqe->res == -ENOBUFS && self->reserve) {
+        if (self->most_given < CLASSICS) self->most_given *= 2; /* This load wants more. */
+        give(self, self->most_given);
+    }
     if (cqe->res > 0) on_bytes(self, cqe, connection);
     if (!(cqe->flags & URING_CQE_F_MORE)) receive(self, connection);
 }
