@@ -403,6 +403,23 @@ def test_a_post_during_a_turn_runs_afterwards_and_not_inside_the_call(connected)
     assert order == ["received", "posted"]
 
 
+def test_what_is_posted_in_the_last_turn_runs_before_the_end(connected):
+    sink = Recorder()
+    stream, peer = connected(sink)
+    ran: list[int] = []
+
+    def end(_: bytes) -> None:
+        stream.abort()
+        assert stream.post(lambda: ran.append(len(sink.ends)))
+
+    sink.on_received = end
+    peer.sendall(b"x")
+
+    assert sink.wait_for_end() is StreamEnd.ABORTED
+    assert ran == [0]
+    assert sink.of("failed") == []
+
+
 def test_posts_that_were_taken_run_before_the_end_and_none_is_taken_after(connected):
     sink = Recorder()
     stream, _ = connected(sink)

@@ -190,16 +190,12 @@ class StreamConnection(ABC):
         desk = here.desk
         if desk is not None and desk.is_closed:
             desk = None
-        queue = self._queue
         with self._lock:
-            if self._refusing or not queue.push(frame, key):
+            if self._refusing or not self._queue.push(frame, key):
                 return False
             if desk is not None and not self._dirty:
                 self._dirty = True
                 desk.dirty.append(self)
-            due = queue.news and self._claim_turn()
-        if due:
-            self.desk.post_turn(self)
         if desk is None:
             self.send_now()
         return True
