@@ -38,6 +38,22 @@ def test_the_peer_s_end_comes_after_its_frames(connected):
     assert not stream.send(b"zz")
 
 
+def test_what_was_queued_is_flushed_after_the_peer_s_end_and_nothing_is_added(connected):
+    sink = Recorder()
+    stream, peer = connected(sink, FixedFraming(1), small_buffers=True)
+    body = pattern(800_000)
+    sink.on_received = lambda _: stream.send_frame(body)
+
+    peer.sendall(b"x")
+    peer.shutdown(socket.SHUT_WR)
+    assert eventually(lambda: stream.is_closing)
+    assert not stream.send_frame(b"late")
+    assert sink.ends == []
+
+    assert read_to_end(peer) == body
+    assert sink.wait_for_end() is StreamEnd.PEER_CLOSED
+
+
 def test_a_frame_that_the_peer_did_not_finish_is_told_in_the_detail(connected):
     sink = Recorder()
     _, peer = connected(sink, LengthFraming())

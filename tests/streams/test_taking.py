@@ -195,7 +195,8 @@ def begin_together(served: Served, sinks: list[Recorder], opened) -> list[socket
     trigger.on_received = lambda _: [sink.stream.start() for sink in sinks]
     _, trigger_peer = served.open(trigger)
     opened(trigger_peer)
-    assert eventually(lambda: served.port.statistics().waiting in (2, None))
+    waiting = (len(served.threads), None)
+    assert eventually(lambda: served.port.statistics().waiting in waiting)
     trigger_peer.sendall(b"go")
     return peers
 
@@ -225,6 +226,33 @@ def test_an_early_reply_does_not_wait_for_a_later_turn_that_blocks(opened):
             assert peer.recv(1) == b"x"
     finally:
         leave.set()
+
+
+def test_an_early_reply_of_a_long_batch_leaves_before_its_end(opened):
+    # Method: one worker only; after the second turn the batch has lasted long enough.
+    served = opened(Served(1))
+    leave = threading.Event()
+    sinks: list[Recorder] = [Echo(), Recorder(), Recorder()]
+    sinks[1].on_received = lambda _: time.sleep(0.005)
+    sinks[2].on_received = lambda _: leave.wait(LIMIT)
+    try:
+        peers = begin_together(served, sinks, opened)
+        peers[0].settimeout(LIMIT / 2)
+        assert peers[0].recv(1) == b"x"
+    finally:
+        leave.set()
+
+
+def test_turns_that_came_with_posted_packets_run_too(opened):
+    # Method: one worker, which finds turns and a packet of the user's in one batch.
+    served = opened(Served(1))
+    sinks = [Recorder() for _ in range(3)]
+    sinks[0].on_received = lambda _: served.port.post("mine")
+    begin_together(served, sinks, opened)
+
+    for sink in sinks:
+        assert sink.wait_for("received") == [b"x"]
+    assert [packet.key for packet in served.wait_for_packets(1)] == ["mine"]
 
 
 def test_a_turn_of_a_closed_port_does_not_keep_what_is_sent_elsewhere(port, opened):
