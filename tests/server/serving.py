@@ -74,7 +74,11 @@ class Client:
         self.sock.settimeout(LIMIT)
         if receive_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.connect(server.address)
+        try:
+            self.sock.connect(server.address)
+        except OSError:
+            self.sock.close()
+            raise
 
     def send(self, id: int, body: bytes = b"") -> None:
         self.sock.sendall(FRAMING.encode(Packet(id, body)))
