@@ -95,21 +95,14 @@ class ReceivingStream(StreamConnection):
         else:
             # The usual case, in few steps: something came, and nothing leads to the end.
             items, size = self._decode(count)
-            now = time.monotonic()
-            totals = self._totals
             with self._lock:
-                self._receiving = False
-                self.last_received = now
-                totals[0] += count
+                self._store(count, items, size)
                 if items and not self._winding_up:
-                    totals[1] += len(items)
-                    self._inbox.extend(items)
-                    self._inbox_bytes += size
                     if self._state == IDLE and not self._stopped:
                         self._state = QUEUED
                         return True
                     return False
-            wanted = self._put_in(items, size)
+            wanted = self._go_on_receiving(items)
         if wanted:
             self._receive_if_wanted()
         with self._lock:
@@ -122,22 +115,28 @@ class ReceivingStream(StreamConnection):
         if count and not self._dropping:
             items, size = self._decode(count)
         with self._lock:
-            self._receiving = False
-            if count:
-                self.last_received = time.monotonic()
-                self._totals[0] += count
-            elif error is None:
+            self._store(count, items, size)
+            if not count and error is None:
                 self._peer_fin = self._winding_up = True
         if error is not None:
             self._broken(error)
-        return self._put_in(items, size)
+        return self._go_on_receiving(items)
 
-    def _put_in(self, items: list[Any], size: int) -> bool:
-        with self._lock:
+    def _store(self, count: int, items: list[Any], size: int) -> None:
+        """Count and keep what came; in one step with the end of the receive, for the order.
+
+        The lock is held.
+        """
+        self._receiving = False
+        if count:
+            self.last_received = time.monotonic()
+            self._totals[0] += count
             if not self._dropping:
                 self._totals[1] += len(items)
                 self._inbox.extend(items)
                 self._inbox_bytes += size
+
+    def _go_on_receiving(self, items: list[Any]) -> bool:
         if self._winding_up:
             self._advance()
         return not items
