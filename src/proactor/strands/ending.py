@@ -73,6 +73,8 @@ class EndingStream(ReceivingStream):
         """All that came is delivered: a turn may take the peer's end for ours. Lock held."""
         if self._end is not None or self._inbox or self._finishing is not None:
             return False
+        if self._receiving:
+            return False  # What came before the fault is being cut just now.
         return self._peer_fin or self._poison is not None
 
     def _may_end(self) -> bool:
