@@ -76,6 +76,8 @@ def test_a_connection_without_a_header_becomes_no_session(behind, client, how, c
     server, player = behind(proxy_timeout=0.1 if how == "too late" else 5.0)
     one = client(server)
     one.sock.sendall(b"PROXY TC")
+    if how != "too late":
+        assert eventually(lambda: server.statistics().timers == 1)  # It waits for the header.
     if how == "no header":
         one.sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert one.is_reset()
