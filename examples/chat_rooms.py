@@ -15,15 +15,18 @@ rooms_lock = threading.Lock()
 
 
 class ChatRoom(Room):
+    dispose_when_empty = True
+
+    def on_dispose(self):
+        with rooms_lock:
+            if rooms.get(self.name) is self:
+                del rooms[self.name]
+
     def on_join(self, guest):
         self.broadcast(f"* {guest.name} joins {self.name}".encode())
 
     def on_leave(self, guest):
         self.broadcast(f"* {guest.name} leaves {self.name}".encode())
-        with rooms_lock:
-            if not self and rooms.get(self.name) is self:
-                del rooms[self.name]
-                self.dispose()
 
     def on_packet(self, guest, line):
         self.broadcast(f"{guest.name}: ".encode() + line)
@@ -36,8 +39,9 @@ def enter(guest, name):
     """Let a guest go to the room with this name, and make it if there is none."""
     while True:
         with rooms_lock:
-            room = rooms.get(name) or ChatRoom(name, max_members=1000)
-            rooms[name] = room
+            room = rooms.get(name)
+            if room is None or room.is_disposed:
+                room = rooms[name] = ChatRoom(name, max_members=1000)
         here = guest.room
         if here is room:
             return

@@ -499,6 +499,45 @@ def test_a_room_that_is_disposed_lets_everybody_go_and_takes_nothing(members):
     room.broadcast(Packet(1))
 
 
+def test_a_room_may_end_with_its_last_member(members):
+    class Passing(Telling):
+        dispose_when_empty = True
+
+    _, sessions, _ = members(2)
+    room, other = Passing(), Room()
+    room.join(sessions[0])
+    room.join(sessions[1])
+    room.leave(sessions[0])
+    settle(room)
+    assert not room.is_disposed
+    assert room.move(sessions[1], other)
+    room.journal.wait_for("dispose", None)
+    assert room.is_disposed and not room.join(sessions[0])
+    assert sessions[1].room is other
+
+
+def test_a_room_does_not_end_while_somebody_is_coming(members):
+    # Goal: who has been promised a place is not thrown out because the last one left before.
+    class Passing(Telling):
+        dispose_when_empty = True
+
+    _, sessions, _ = members(2)
+    room = Passing()
+    room.join(sessions[0])
+    gate = threading.Event()
+    room.post(gate.wait, 5)
+    room.leave(sessions[0])
+    assert room.join(sessions[1])
+    gate.set()
+    settle(room)
+    assert not room.is_disposed and list(room) == [sessions[1]]
+
+
+def test_an_empty_room_is_true(members):
+    server, _, _ = members(0)
+    assert Room() and server and len(Room()) == len(server) == 0
+
+
 def test_rooms_end_with_their_server(members):
     server, [session], _ = members(1)
     room = Telling()

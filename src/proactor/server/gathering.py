@@ -57,6 +57,10 @@ class Gathering(ABC):
         """Take a packet of a member."""
 
     @abstractmethod
+    def _has_left(self) -> None:
+        """Do what is due when a member has left."""
+
+    @abstractmethod
     def _move_in(self, host: Host) -> bool:
         """Live with this server from now on; False if it has ended. The lock is held."""
 
@@ -212,6 +216,7 @@ class Gathering(ABC):
         if session in self._group:
             self._group.discard(session)
             self._about(session, self.on_leave, session)
+            self._has_left()
 
     def _expect(self, session: Session) -> None:
         self._arriving[session] = []

@@ -39,6 +39,7 @@ class Room(Gathering):
 
     Attributes of the class:
         tick: As the argument.
+        dispose_when_empty: End the room when its last member has left, and nobody else is coming.
         catch_up: How many missed ticks run one behind the other; the rest are skipped.
         unknown_packet: As of `Session`, for rooms with `@handles` methods.
 
@@ -48,6 +49,7 @@ class Room(Gathering):
     """
 
     tick: float | None = None
+    dispose_when_empty: ClassVar[bool] = False
     catch_up: ClassVar[int] = 5
     unknown_packet: ClassVar[UnknownPacket] = UnknownPacket.IGNORE
 
@@ -130,8 +132,11 @@ class Room(Gathering):
 
         Behind what is in its mailbox, also when this is the room's turn.
         """
+        self._dispose(even_if_not_empty=True)
+
+    def _dispose(self, even_if_not_empty: bool) -> None:
         with self._lock:
-            if self._is_disposed:
+            if self._is_disposed or (self._places and not even_if_not_empty):
                 return
             self._is_disposed = True
             is_alone = self._host is None
@@ -139,6 +144,10 @@ class Room(Gathering):
             self._end()
         else:
             self._mailbox.post(self._end, urgent=True)
+
+    def _has_left(self) -> None:
+        if self.dispose_when_empty:
+            self._dispose(even_if_not_empty=False)
 
     def members(self) -> list[Session]:
         """Return the members as a list of their own."""
@@ -156,6 +165,9 @@ class Room(Gathering):
 
     def __len__(self) -> int:
         return len(self._group)
+
+    def __bool__(self) -> bool:
+        return True  # An empty room is a room.
 
     def __iter__(self) -> Iterator[Session]:
         return iter(self.members())
