@@ -126,11 +126,13 @@ class Served:
 
     Attributes:
         packets: What `serve` returned beside the turns.
+        on_packet: Called with each of them, in the thread that got it.
     """
 
     def __init__(self, workers: int, *, limit: int = 64, concurrency: int = 0) -> None:
         self.port = CompletionPort(concurrency)
         self.packets: list[CompletionPacket] = []
+        self.on_packet: Callable[[CompletionPacket], object] = lambda _: None
         self.limit = limit
         self.errors: list[BaseException] = []
         self._came = threading.Condition()
@@ -152,6 +154,8 @@ class Served:
                 with self._came:
                     self.packets += [packet for packet in batch if packet.key is not _STOP]
                     self._came.notify_all()
+                for packet in batch:
+                    self.on_packet(packet)
                 if stops:
                     for _ in stops[1:]:
                         self.port.post(_STOP)

@@ -12,7 +12,7 @@ import pytest
 
 from proactor import FixedFraming, Stream, StreamEnd, StreamLimits
 from tests.streams.serving import Echo, Recorder, Served
-from tests.support.sockets import LIMIT, reset
+from tests.support.sockets import LIMIT, read_to_end, reset
 
 STREAMS = 40
 FRAMES = 4000
@@ -53,13 +53,14 @@ def play_client(peer: socket.socket, seed: int) -> None:
                 with contextlib.suppress(TimeoutError):
                     peer.recv(rng.randrange(1, 2000))
                 peer.settimeout(LIMIT)
-        if rng.random() < 0.3:
+        manner = rng.random()
+        if manner < 0.2:
             reset(peer)
             return
         peer.shutdown(socket.SHUT_WR)
-        while rng.random() < 0.95 and peer.recv(4096):
-            pass
-    peer.close()
+        if manner < 0.8:
+            read_to_end(peer)
+    peer.close()  # Of the others some have replies unread, which is a reset too.
 
 
 def disturb_one(stream: Stream, rng: random.Random) -> None:
@@ -117,4 +118,4 @@ def test_each_stream_ends_once_after_frames_in_order(opened, concurrency):
             continue
         # Frames that came and were not delivered: only after an end of our own.
         assert end is not StreamEnd.PEER_CLOSED
-    assert len(set(ends)) >= 3, f"the program is not random enough: {set(ends)}"
+    assert {StreamEnd.PEER_CLOSED, StreamEnd.RESET} <= set(ends), f"not random enough: {set(ends)}"

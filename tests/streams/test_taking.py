@@ -181,10 +181,13 @@ def test_a_worker_pool_serves_streams(port, opened):
         sink.wait_for_end()
 
 
-def begin_together(served: Served, sinks: list[Recorder], opened) -> list[socket.socket]:
-    """Let one worker find a turn of each of `sinks` in its next batch, while another one waits.
+def begin_together(
+    served: Served, sinks: list[Recorder], opened, *packets: str
+) -> list[socket.socket]:
+    """Let one worker find a turn of each of `sinks` in its next batch, while the others wait.
 
-    The worker starts all of them in a turn, so that their first turns queue up behind it.
+    The worker starts all of them in a turn, so that their first turns queue up behind it, and
+    posts `packets` behind them.
     """
     peers = []
     for sink in sinks:
@@ -192,7 +195,10 @@ def begin_together(served: Served, sinks: list[Recorder], opened) -> list[socket
         peer.sendall(b"x")
         peers.append(opened(peer))
     trigger = Recorder()
-    trigger.on_received = lambda _: [sink.stream.start() for sink in sinks]
+    trigger.on_received = lambda _: (
+        [sink.stream.start() for sink in sinks],
+        [served.port.post(packet) for packet in packets],
+    )
     _, trigger_peer = served.open(trigger)
     opened(trigger_peer)
     waiting = (len(served.threads), None)
@@ -247,12 +253,24 @@ def test_turns_that_came_with_posted_packets_run_too(opened):
     # Method: one worker, which finds turns and a packet of the user's in one batch.
     served = opened(Served(1))
     sinks = [Recorder() for _ in range(3)]
-    sinks[0].on_received = lambda _: served.port.post("mine")
-    begin_together(served, sinks, opened)
+    begin_together(served, sinks, opened, "mine")
 
     for sink in sinks:
         assert sink.wait_for("received") == [b"x"]
     assert [packet.key for packet in served.wait_for_packets(1)] == ["mine"]
+
+
+def test_a_thread_that_blocks_over_a_posted_packet_holds_up_no_turn(opened):
+    served = opened(Served(2))
+    leave = threading.Event()
+    served.on_packet = lambda packet: packet.key == "block" and leave.wait(LIMIT)
+    sinks = [Recorder() for _ in range(3)]
+    try:
+        begin_together(served, sinks, opened, "block")
+        for sink in sinks:
+            assert sink.wait_for("received", timeout=LIMIT / 2) == [b"x"]
+    finally:
+        leave.set()
 
 
 def test_a_turn_of_a_closed_port_does_not_keep_what_is_sent_elsewhere(port, opened):
