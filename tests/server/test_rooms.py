@@ -302,6 +302,29 @@ def test_many_moves_lose_and_reorder_nothing(members):
     assert joins == sum(entry[0] == "leave" for entry in whole) + 4
 
 
+def test_what_waits_for_a_mover_is_bounded_too(members):
+    # Goal: the old room hangs, and the mover floods the new one, where it has not arrived yet.
+    _, [session], [one] = members(1)
+    gate = threading.Event()
+    here, there = Telling("here"), Telling("there", mailbox=100)
+    here.join(session)
+    here.post(gate.wait, 10)
+    assert here.move(session, there)
+    # More than the system's buffers take, so that a client that is not paused sends on.
+    sender = threading.Thread(
+        target=lambda: [one.send(number % 1000, bytes(500)) for number in range(4000)], daemon=True
+    )
+    sender.start()
+    assert eventually(lambda: session in there._paused)
+    waiting = there._arriving[session]
+    assert len(waiting) < 50 + 2 * session.limits.frames_a_turn
+    gate.set()
+
+    there.journal.wait(lambda entries: len(there.journal.of("packet")) == 4000, 10)
+    assert there.journal.of("packet") == [number % 1000 for number in range(4000)]
+    sender.join(5)
+
+
 def test_a_move_into_a_full_room_changes_nothing(members):
     _, sessions, _ = members(2)
     here, there = Room("here"), Room("there", max_members=1)

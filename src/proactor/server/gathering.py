@@ -207,6 +207,8 @@ class Gathering(ABC):
             call(session, *arguments)
         else:
             waiting.append((call, arguments))
+            if len(waiting) > self._high:
+                self._hold_back(session)
 
     def _enter(self, session: Session) -> None:
         self._group.add(session)
@@ -262,6 +264,8 @@ class Gathering(ABC):
         """Let those go on that were held back, once the room has caught up."""
         if self._paused and len(self._mailbox) <= self._low:
             for session in list(self._paused):
+                if len(self._arriving.get(session, ())) > self._high:
+                    continue
                 self._paused.discard(session)
                 if not session._is_paused:
                     session._stream.resume()
