@@ -220,6 +220,22 @@ def test_a_turn_that_blocks_holds_up_none_of_its_batch(opened):
         leave.set()
 
 
+def test_a_thread_in_get_goes_on_where_one_in_serve_is_blocked(opened):
+    served = opened(Served(1))
+    leave = threading.Event()
+    sinks = [Recorder() for _ in range(3)]
+    sinks[0].on_received = lambda _: leave.wait(LIMIT)
+    try:
+        begin_together(served, sinks, opened)
+        sinks[0].wait_for("received")
+        for sink in sinks[1:]:
+            packet = served.port.get(LIMIT / 2)
+            assert packet is not None and packet.key is sink
+            assert packet.overlapped.take() == [b"x"]
+    finally:
+        leave.set()
+
+
 def test_an_early_reply_does_not_wait_for_a_later_turn_that_blocks(opened):
     served = opened(Served(2))
     leave = threading.Event()
