@@ -115,6 +115,18 @@ class Client:
         self.sock.close()
 
 
+def is_turned_away(server: Server) -> bool:
+    """Connect; say whether the connection is reset."""
+    try:
+        one = Client(server)
+    except ConnectionResetError:  # Before `connect` was back.
+        return True
+    try:
+        return one.is_reset()
+    finally:
+        one.close()
+
+
 class Crowd:
     """Many clients in one daemon thread: they connect, read to the end, and close.
 
