@@ -102,7 +102,7 @@ class CompletionPort:
         Raises:
             PortClosed: The port was closed before (6) or during (735) the wait.
         """
-        batch = self._get_many(1, timeout, False)
+        batch = self.get_many(1, timeout)
         return batch[0] if batch else None
 
     def get_many(
@@ -125,14 +125,12 @@ class CompletionPort:
             InvalidParameter: `limit` is less than 1 (87).
             PortClosed: The port was closed before (6) or during (735) the wait.
         """
-        _check_limit(limit)
-        return self._get_many(limit, timeout, alertable)
-
-    def _get_many(self, limit: int, timeout: float | None, alertable: bool) -> PacketBatch:
+        if limit < 1:
+            raise _bad_limit(limit)
         desk = self._desk
         if desk is not None:
             return desk.get_many(limit, timeout, alertable)
-        deadline = deadline_after(timeout)
+        deadline = None if timeout is None else deadline_after(timeout)
         batch = self._port.get_many(limit, timeout, alertable)
         desk = self._desk
         if desk is None:
@@ -218,7 +216,8 @@ class CompletionPort:
             InvalidParameter: `limit` is less than 1 (87).
             PortClosed: The port was closed before (6) or during (735) the wait.
         """
-        _check_limit(limit)
+        if limit < 1:
+            raise _bad_limit(limit)
         desk = self._desk
         if desk is not None:
             return desk.serve(limit, timeout)
@@ -265,9 +264,8 @@ class CompletionPort:
         self.close()
 
 
-def _check_limit(limit: int) -> None:
-    if limit < 1:
-        raise errors.refused(statuses.ERROR_INVALID_PARAMETER, f"limit is 1 or more, not {limit}")
+def _bad_limit(limit: int) -> errors.ProactorError:
+    return errors.refused(statuses.ERROR_INVALID_PARAMETER, f"limit is 1 or more, not {limit}")
 
 
 def _check_type(name: str, value: object, wanted: type, remedy: str) -> None:

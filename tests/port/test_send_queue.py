@@ -23,7 +23,7 @@ def test_packets_leave_first_in_first_out():
         assert queue.push(frame)
 
     assert joined(queue.begin()) == b"abc"
-    assert not queue.has_waiting
+    assert not queue.waiting
 
 
 def test_what_has_begun_counts_until_it_is_sent():
@@ -143,7 +143,7 @@ def test_one_send_has_a_bounded_number_of_buffers_and_bytes():
         queue.push(bytes(COPY_BELOW))
         queue.push(b"x")
     count = 0
-    while queue.has_waiting:
+    while queue.waiting:
         begun = queue.begin()
         assert isinstance(begun, list) and len(begun) <= 64
         assert queue.begun_bytes < GATHER_BYTES + COPY_BELOW
@@ -223,5 +223,5 @@ def test_clearing_forgets_everything_also_what_has_begun():
     queue.clear()
     queue.sent()
 
-    assert (queue.bytes, queue.packets, queue.begun_bytes, queue.has_waiting) == (0, 0, 0, False)
+    assert (queue.bytes, queue.packets, queue.begun_bytes, len(queue.waiting)) == (0, 0, 0, 0)
     assert queue.take_news() == StreamNews(0)

@@ -74,7 +74,11 @@ class Client:
         self.sock.settimeout(LIMIT)
         if receive_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.connect(server.address)
+        try:
+            self.sock.connect(server.address)
+        except OSError:
+            self.sock.close()
+            raise
 
     def send(self, id: int, body: bytes = b"") -> None:
         self.sock.sendall(FRAMING.encode(Packet(id, body)))
@@ -109,6 +113,18 @@ class Client:
 
     def close(self) -> None:
         self.sock.close()
+
+
+def is_turned_away(server: Server) -> bool:
+    """Connect; say whether the connection is reset."""
+    try:
+        one = Client(server)
+    except ConnectionResetError:  # Before `connect` was back.
+        return True
+    try:
+        return one.is_reset()
+    finally:
+        one.close()
 
 
 class Crowd:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
+import threading
+import weakref
 
 import pytest
 
@@ -19,7 +22,7 @@ from proactor import (
     UnknownPacket,
     handles,
 )
-from tests.server.serving import Recorded, recorded
+from tests.server.serving import Recorded, is_turned_away, recorded
 from tests.support.sockets import read_exactly, read_to_end, reset
 from tests.support.streams import eventually
 
@@ -228,7 +231,7 @@ def test_a_peer_that_has_sent_all_still_gets_its_answers(serving, client):
 def test_a_session_that_cannot_be_made_is_let_go_and_counted(serving, client, caplog):
     server = serving(recorded(__init__=raising))
 
-    assert client(server).is_reset()
+    assert is_turned_away(server)
     assert "Player() raised" in caplog.text
     assert eventually(lambda: server.statistics().refused == {Refusal.BROKEN: 1})
 
@@ -402,3 +405,32 @@ def test_an_address_in_use_is_refused_with_its_name(serving):
     server = serving(recorded())
     with pytest.raises(OSError, match=rf"cannot listen on 127.0.0.1:{server.address[1]}"):
         Server(recorded(), port=server.address[1])
+
+
+@pytest.mark.parametrize("options", [{}, {"packets_per_second": 10, "idle_timeout": 60}])
+def test_an_ended_session_goes_with_its_last_reference(serving, client, options):
+    # Goal: thousands of sessions come and go; none may wait for the garbage collector.
+    seen, ended = [], threading.Event()
+
+    class Short(Session):
+        def on_connected(self):
+            seen.append(weakref.ref(self))
+            self.call_later(60, self.close)
+
+        def on_received(self, received):
+            self.send(received)
+
+        def on_disconnected(self, reason):
+            ended.set()
+
+    server = serving(Short, **options)
+    gc.disable()
+    try:
+        one = client(server)
+        one.sock.sendall(b"x")
+        assert read_exactly(one.sock, 1) == b"x"
+        one.close()
+        assert ended.wait(5)
+        assert eventually(lambda: seen[0]() is None)
+    finally:
+        gc.enable()

@@ -126,22 +126,24 @@ class Served:
 
     Attributes:
         packets: What `serve` returned beside the turns.
+        on_packet: Called with each of them, in the thread that got it.
     """
 
     def __init__(self, workers: int, *, limit: int = 64, concurrency: int = 0) -> None:
         self.port = CompletionPort(concurrency)
         self.packets: list[CompletionPacket] = []
+        self.on_packet: Callable[[CompletionPacket], object] = lambda _: None
         self.limit = limit
         self.errors: list[BaseException] = []
         self._came = threading.Condition()
-        self._threads: list[threading.Thread] = []
+        self.threads: list[threading.Thread] = []
         self.begin(workers)
 
     def begin(self, workers: int) -> None:
         """Start so many threads more."""
         for i in range(workers):
             thread = threading.Thread(target=self._loop, name=f"serving-{i}", daemon=True)
-            self._threads.append(thread)
+            self.threads.append(thread)
             thread.start()
 
     def _loop(self) -> None:
@@ -152,6 +154,8 @@ class Served:
                 with self._came:
                     self.packets += [packet for packet in batch if packet.key is not _STOP]
                     self._came.notify_all()
+                for packet in batch:
+                    self.on_packet(packet)
                 if stops:
                     for _ in stops[1:]:
                         self.port.post(_STOP)
@@ -180,11 +184,11 @@ class Served:
 
     def close(self) -> None:
         """Stop the threads; nothing may have been raised in them."""
-        for _ in self._threads:
+        for _ in self.threads:
             self.port.post(_STOP)
-        for thread in self._threads:
+        for thread in self.threads:
             thread.join(LIMIT)
-        alive = [thread.name for thread in self._threads if thread.is_alive()]
+        alive = [thread.name for thread in self.threads if thread.is_alive()]
         self.port.close()
         assert not alive, f"threads hang: {alive}"
         assert not self.errors, f"a worker died: {self.errors!r}"

@@ -38,6 +38,22 @@ def test_the_peer_s_end_comes_after_its_frames(connected):
     assert not stream.send(b"zz")
 
 
+def test_what_was_queued_is_flushed_after_the_peer_s_end_and_nothing_is_added(connected):
+    sink = Recorder()
+    stream, peer = connected(sink, FixedFraming(1), small_buffers=True)
+    body = pattern(800_000)
+    sink.on_received = lambda _: stream.send_frame(body)
+
+    peer.sendall(b"x")
+    peer.shutdown(socket.SHUT_WR)
+    assert eventually(lambda: stream.is_closing)
+    assert not stream.send_frame(b"late")
+    assert sink.ends == []
+
+    assert read_to_end(peer) == body
+    assert sink.wait_for_end() is StreamEnd.PEER_CLOSED
+
+
 def test_a_frame_that_the_peer_did_not_finish_is_told_in_the_detail(connected):
     sink = Recorder()
     _, peer = connected(sink, LengthFraming())
@@ -95,6 +111,22 @@ def test_close_sends_all_that_is_queued_to_a_slow_reader(connected):
     assert sink.ends == []
     peer.close()
     assert sink.wait_for_end() is StreamEnd.CLOSED
+
+
+def test_nothing_is_told_after_close(connected):
+    sink = Recorder()
+    limits = StreamLimits(send_high=100_000, send_low=50_000)
+    stream, peer = connected(sink, limits=limits, small_buffers=True)
+    while stream.queued_bytes <= 300_000:
+        assert stream.send_frame(bytes(10_000))
+    sink.wait_for("told")
+
+    stream.close()
+    read_to_end(peer)
+    peer.close()
+
+    assert sink.wait_for_end() is StreamEnd.CLOSED
+    assert [name for name, _ in sink.calls] == ["told", "ended"]
 
 
 def test_close_waits_for_the_peer_s_end_and_drops_what_it_still_sends(connected):
@@ -178,6 +210,7 @@ def test_closing_twice_ends_once(connected):
     assert sink.ends == [StreamEnd.CLOSED]
 
 
+@pytest.mark.windows_differs("the peer of an abort that cuts off a send reads the end")
 def test_abort_resets_the_peer_and_drops_what_is_queued(connected):
     sink = Recorder()
     stream, peer = connected(sink, small_buffers=True)
@@ -189,6 +222,18 @@ def test_abort_resets_the_peer_and_drops_what_is_queued(connected):
     assert sink.wait_for_end() is StreamEnd.ERROR
     assert sink.detail == "too slow"
     assert (stream.queued_bytes, stream.queued_packets) == (0, 0)
+    with pytest.raises(ConnectionError):
+        read_to_end(peer)
+
+
+@pytest.mark.windows_differs("the peer of an abort that cuts off a receive reads the end")
+def test_abort_of_an_idle_stream_resets_the_peer(connected):
+    sink = Recorder()
+    stream, peer = connected(sink)
+
+    stream.abort()
+
+    assert sink.wait_for_end() is StreamEnd.ABORTED
     with pytest.raises(ConnectionError):
         read_to_end(peer)
 
@@ -401,6 +446,23 @@ def test_a_post_during_a_turn_runs_afterwards_and_not_inside_the_call(connected)
 
     assert eventually(lambda: len(order) == 2)
     assert order == ["received", "posted"]
+
+
+def test_what_is_posted_in_the_last_turn_runs_before_the_end(connected):
+    sink = Recorder()
+    stream, peer = connected(sink)
+    ran: list[int] = []
+
+    def end(_: bytes) -> None:
+        stream.abort()
+        assert stream.post(lambda: ran.append(len(sink.ends)))
+
+    sink.on_received = end
+    peer.sendall(b"x")
+
+    assert sink.wait_for_end() is StreamEnd.ABORTED
+    assert ran == [0]
+    assert sink.of("failed") == []
 
 
 def test_posts_that_were_taken_run_before_the_end_and_none_is_taken_after(connected):

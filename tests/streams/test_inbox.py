@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -14,15 +15,23 @@ from tests.support.sockets import pattern, reset
 from tests.support.streams import eventually
 
 
-def push_until_it_stops(peer: socket.socket, most: int) -> int:
+def push_all(peer: socket.socket, body: bytes) -> int:
     """Send until the connection takes nothing for 100 ms; return how many bytes it took."""
     peer.settimeout(0.1)
     sent = 0
-    try:
+    with contextlib.suppress(TimeoutError):
+        while sent < len(body):
+            sent += peer.send(memoryview(body)[sent : sent + 65536])
+    return sent
+
+
+def push_until_it_stops(peer: socket.socket, most: int) -> int:
+    """The same, with pieces of `pattern` of 4 KiB."""
+    peer.settimeout(0.1)
+    sent = 0
+    with contextlib.suppress(TimeoutError):
         while sent < most:
             sent += peer.send(pattern(4096, sent))
-    except TimeoutError:
-        pass
     return sent
 
 
@@ -96,6 +105,32 @@ def test_a_full_inbox_lets_the_connection_push_back_and_goes_on_when_it_is_taken
         b"".join(sink.items)
         == b"".join(pattern(4096, start) for start in range(0, taken, 4096))[: taken // 1024 * 1024]
     )
+
+
+def test_a_stream_that_is_paused_in_the_middle_of_a_frame_receives_no_more_of_it(connected):
+    sink = Recorder()
+    framing = LengthFraming(64 << 20, length_bytes=4)
+    stream, peer = connected(sink, framing, small_buffers=True)
+    stream.pause()
+
+    taken = push_all(peer, framing.encode(pattern(32 << 20)))
+    assert taken < 16 << 20
+    stream.abort()
+
+
+def test_an_inbox_that_fills_faster_than_it_is_taken_is_bounded(connected):
+    # Method: many small frames, few a turn: without the limit each turn would add 64 KiB.
+    sink = Recorder()
+    limits = StreamLimits(inbox_high=100_000, inbox_low=20_000, frames_a_turn=8)
+    stream, peer = connected(sink, FixedFraming(64), limits)
+    seen = []
+    sink.on_received = lambda _: seen.append(stream.inbox_bytes)
+    body = pattern(2 << 20)
+
+    peer.sendall(body)
+
+    assert b"".join(sink.wait_for("received", len(body) // 64)) == body
+    assert max(seen) <= 100_000 + 256 * 1024
 
 
 def test_the_end_waits_behind_the_frames_of_a_paused_stream(connected):

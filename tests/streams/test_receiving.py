@@ -90,28 +90,37 @@ def test_a_frame_above_the_inbox_limit_does_not_stop_the_stream(connected):
     assert sink.wait_for("received", 3) == [pattern(500_000), pattern(3), pattern(200_000)]
 
 
-def test_the_calls_of_one_stream_never_overlap_with_five_workers(connected):
+@pytest.mark.parametrize("concurrency", [1, 5])
+def test_the_calls_of_one_stream_never_overlap_with_five_workers(opened, concurrency):
     # Method: news, posted calls and frames come from all sides while each call lingers a little.
+    served = opened(Served(5, concurrency=concurrency))
     sink = Recorder()
     sink.on_received = lambda _: time.sleep(0.0005)
-    stream, peer = connected(sink, FixedFraming(4), StreamLimits(frames_a_turn=3))
-    posted = []
+    stream, peer = served.open(sink, FixedFraming(4), StreamLimits(frames_a_turn=3))
+    opened(peer)
+    posted: list[int] = []
 
-    def post_many() -> None:
-        for i in range(50):
+    def post_many(first: int) -> None:
+        for i in range(first, first + 50):
             assert stream.post(lambda i=i: posted.append(i))
             time.sleep(0.0005)
 
-    poster = threading.Thread(target=post_many)
-    poster.start()
+    posters = [threading.Thread(target=post_many, args=(first,)) for first in (0, 1000)]
+    for poster in posters:
+        poster.start()
     for i in range(200):
         peer.sendall(i.to_bytes(4, "big"))
-    poster.join()
+    for poster in posters:
+        poster.join()
     items = sink.wait_for("received", 200)
 
     assert sink.overlaps == 0
     assert [int.from_bytes(item, "big") for item in items] == list(range(200))
-    assert posted == list(range(50))
+    assert eventually(lambda: len(posted) == 100)
+    for first in (0, 1000):
+        own = [number for number in posted if first <= number < first + 50]
+        assert own == list(range(first, first + 50))
+    assert concurrency == 1 or len(sink.threads) > 1, "only one worker served: it shows nothing"
 
 
 def test_two_streams_are_served_at_the_same_time_by_two_workers(connected):

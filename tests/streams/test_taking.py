@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 
 import pytest
 
 from proactor import CompletionPort, FixedFraming, StreamEnd, StreamLimits, WorkerPool
-from tests.streams.serving import Recorder, Served, open_stream
+from tests.streams.serving import Echo, Recorder, Served, open_stream
 from tests.support.sockets import LIMIT, read_exactly
 from tests.support.streams import eventually
 
@@ -180,57 +181,112 @@ def test_a_worker_pool_serves_streams(port, opened):
         sink.wait_for_end()
 
 
-def test_a_turn_that_blocks_holds_up_none_of_its_batch(opened):
-    # Method: one thread takes many turns at once, and blocks in the first of them; the others
-    # must be served by the second thread while it does.
-    served = Served(0)
-    leave = threading.Event()
-    sinks, peers = [], []
-    for i in range(8):
-        sink = Recorder()
-        sink.on_received = (lambda _: leave.wait(LIMIT)) if i == 0 else None
-        _, peer = served.open(sink, start=False)
-        opened(peer)
-        peer.sendall(b"x")
-        sinks.append(sink)
-        peers.append(peer)
+def begin_together(
+    served: Served, sinks: list[Recorder], opened, *packets: str
+) -> list[socket.socket]:
+    """Let one worker find a turn of each of `sinks` in its next batch, while the others wait.
+
+    The worker starts all of them in a turn, so that their first turns queue up behind it, and
+    posts `packets` behind them.
+    """
+    peers = []
     for sink in sinks:
-        sink.stream.start()
+        _, peer = served.open(sink, start=False)
+        peer.sendall(b"x")
+        peers.append(opened(peer))
+    trigger = Recorder()
+    trigger.on_received = lambda _: (
+        [sink.stream.start() for sink in sinks],
+        [served.port.post(packet) for packet in packets],
+    )
+    _, trigger_peer = served.open(trigger)
+    opened(trigger_peer)
+    waiting = (len(served.threads), None)
+    assert eventually(lambda: served.port.statistics().waiting in waiting)
+    trigger_peer.sendall(b"go")
+    return peers
+
+
+def test_a_turn_that_blocks_holds_up_none_of_its_batch(opened):
+    served = opened(Served(2))
+    leave = threading.Event()
+    sinks = [Recorder() for _ in range(8)]
+    sinks[0].on_received = lambda _: leave.wait(LIMIT)
     try:
-        served.begin(2)
+        begin_together(served, sinks, opened)
         for sink in sinks[1:]:
-            assert sink.wait_for("received") == [b"x"]
-        assert not leave.is_set()
+            assert sink.wait_for("received", timeout=LIMIT / 2) == [b"x"]
     finally:
         leave.set()
-        served.close()
+
+
+def test_a_thread_in_get_goes_on_where_one_in_serve_is_blocked(opened):
+    served = opened(Served(1))
+    leave = threading.Event()
+    sinks = [Recorder() for _ in range(3)]
+    sinks[0].on_received = lambda _: leave.wait(LIMIT)
+    try:
+        begin_together(served, sinks, opened)
+        sinks[0].wait_for("received")
+        for sink in sinks[1:]:
+            packet = served.port.get(LIMIT / 2)
+            assert packet is not None and packet.key is sink
+            assert packet.overlapped.take() == [b"x"]
+    finally:
+        leave.set()
 
 
 def test_an_early_reply_does_not_wait_for_a_later_turn_that_blocks(opened):
-    served = Served(0)
+    served = opened(Served(2))
     leave = threading.Event()
-    sinks, peers = [], []
-    for i in range(3):
-        sink = Recorder()
-        if i == 2:
-            sink.on_received = lambda _: leave.wait(LIMIT)
-        else:
-            sink.on_received = lambda item, sink=sink: sink.stream.send(item)
-        _, peer = served.open(sink, start=False)
-        opened(peer)
-        peer.sendall(b"x")
-        sinks.append(sink)
-        peers.append(peer)
-    for sink in sinks:
-        sink.stream.start()
+    sinks: list[Recorder] = [Echo(), Echo(), Recorder()]
+    sinks[2].on_received = lambda _: leave.wait(LIMIT)
     try:
-        served.begin(2)
+        peers = begin_together(served, sinks, opened)
         for peer in peers[:2]:
+            peer.settimeout(LIMIT / 2)
             assert peer.recv(1) == b"x"
-        assert not leave.is_set()
     finally:
         leave.set()
-        served.close()
+
+
+def test_an_early_reply_of_a_long_batch_leaves_before_its_end(opened):
+    # Method: one worker only; after the second turn the batch has lasted long enough.
+    served = opened(Served(1))
+    leave = threading.Event()
+    sinks: list[Recorder] = [Echo(), Recorder(), Recorder()]
+    sinks[1].on_received = lambda _: time.sleep(0.005)
+    sinks[2].on_received = lambda _: leave.wait(LIMIT)
+    try:
+        peers = begin_together(served, sinks, opened)
+        peers[0].settimeout(LIMIT / 2)
+        assert peers[0].recv(1) == b"x"
+    finally:
+        leave.set()
+
+
+def test_turns_that_came_with_posted_packets_run_too(opened):
+    # Method: one worker, which finds turns and a packet of the user's in one batch.
+    served = opened(Served(1))
+    sinks = [Recorder() for _ in range(3)]
+    begin_together(served, sinks, opened, "mine")
+
+    for sink in sinks:
+        assert sink.wait_for("received") == [b"x"]
+    assert [packet.key for packet in served.wait_for_packets(1)] == ["mine"]
+
+
+def test_a_thread_that_blocks_over_a_posted_packet_holds_up_no_turn(opened):
+    served = opened(Served(2))
+    leave = threading.Event()
+    served.on_packet = lambda packet: packet.key == "block" and leave.wait(LIMIT)
+    sinks = [Recorder() for _ in range(3)]
+    try:
+        begin_together(served, sinks, opened, "block")
+        for sink in sinks:
+            assert sink.wait_for("received", timeout=LIMIT / 2) == [b"x"]
+    finally:
+        leave.set()
 
 
 def test_a_turn_of_a_closed_port_does_not_keep_what_is_sent_elsewhere(port, opened):

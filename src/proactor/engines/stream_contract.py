@@ -216,7 +216,7 @@ class EngineStream(Protocol):
         """
 
     def close(self) -> None:
-        """End politely: deliver nothing more, send what is queued, FIN, wait for the peer's FIN.
+        """End politely: deliver and tell nothing more, send the rest, FIN, wait for the peer's FIN.
 
         Then `ended` is called with `StreamEnd.CLOSED`. A peer that does not read, or does not
         close, makes this last: bound it with `abort`. Closing twice does nothing.

@@ -93,11 +93,12 @@ class DelimiterFraming(BuiltInFraming):
 class DelimiterDecoder:
     """Cuts frames at their delimiters."""
 
-    __slots__ = ("_dead", "_framing", "_kept", "_seen")
+    __slots__ = ("_dead", "_framing", "_kept", "_seen", "_stripped")
 
     def __init__(self, framing: DelimiterFraming) -> None:
         """Begin at the start of a frame."""
         self._framing = framing
+        self._stripped = len(framing.delimiter) if framing.strip else 0
         self._kept = bytearray()
         self._seen = 0  # No delimiter begins before this byte.
         self._dead = ""  # The reason, once there is one.
@@ -111,29 +112,32 @@ class DelimiterDecoder:
         """Take the next bytes, and return the items that they completed; see `Decoder.feed`."""
         if self._dead:
             raise errors.FramingError(self._dead)
-        items: list[Any] = []
         kept = self._kept
-        kept += as_bytes(data)
+        if kept:
+            kept += as_bytes(data)
+        source = kept if kept else as_bytes(data)
+        items: list[Any] = []
         start = 0
-        while (end := self._end(start, items)) > 0:
-            stop = end - len(self._framing.delimiter) if self._framing.strip else end
-            with memoryview(kept) as view:
-                items.append(bytes(view[start:stop]))
+        while end := self._end(source, start, items):
+            if not isinstance(source, bytes):
+                source = bytes(source)
+            items.append(source[start : end - self._stripped])
             start, self._seen = end, 0
-        del kept[:start]
+        if source is not kept:
+            self._kept = bytearray(memoryview(source)[start:])
         return items
 
-    def _end(self, start: int, items: list[Any]) -> int:
+    def _end(self, source: bytes | bytearray, start: int, items: list[Any]) -> int:
         """Return where the frame ends that begins at `start`; 0 if that is not known yet."""
-        framing, kept = self._framing, self._kept
+        framing = self._framing
         size, limit = len(framing.delimiter), start + framing.max_frame
-        found = kept.find(framing.delimiter, start + self._seen, limit)
+        found = source.find(framing.delimiter, start + self._seen, limit)
         if found >= 0:
             return found + size
-        if len(kept) >= limit:
+        if len(source) >= limit:
             error = framing.error_of(FrameFault.NO_DELIMITER, framing.max_frame, items)
             self._dead = error.reason
             self._kept = bytearray()
             raise error
-        self._seen = max(0, len(kept) - start - size + 1)
+        self._seen = max(0, len(source) - start - size + 1)
         return 0

@@ -200,11 +200,11 @@ class PacketDecoder(BufferedDecoder):
         framing = self._framing
         width, header, order = framing.size_bytes, framing.header_bytes, framing.byteorder
         plus = 0 if framing.size_includes_header else header
-        start, count = 0, len(source)
+        start, count, limit = 0, len(source), framing.max_frame
         while count - start >= width:
             size = int.from_bytes(source[start : start + width], order)
             total = size + plus
-            if not header <= total <= framing.max_frame:
+            if not header <= total <= limit:
                 fault = FrameFault.TOO_SHORT if total < header else FrameFault.TOO_LONG
                 raise framing.error_of(fault, size, items)
             end = start + total

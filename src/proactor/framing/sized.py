@@ -237,11 +237,11 @@ class LengthDecoder(BufferedDecoder):
     def _cut(self, source: bytes, items: list[Any]) -> int:
         framing, header, strip = self._framing, self._header, self._strip
         offset, order = framing.length_offset, framing.byteorder
-        start, count = 0, len(source)
+        start, count, limit = 0, len(source), framing.max_frame
         while count - start >= header:
             length = int.from_bytes(source[start + offset : start + header], order)
             total = length + self._plus
-            if not header <= total <= framing.max_frame or strip > total:
+            if not header <= total <= limit or strip > total:
                 raise framing.error_of(self._fault_of(total), length, items)
             if count - start < total:
                 self._needed = self.expected = total

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from proactor.errors import PortClosed
-from proactor.packets import PacketBatch
+from proactor.packets import CompletionPacket
 from proactor.port import CompletionPort
 from proactor.server.hosting import logger
 from proactor.timers import TimerQueue
@@ -24,6 +25,9 @@ _BATCH = 64
 
 _LEAVE = object()
 """The key of a packet that ends one worker."""
+
+_LOOK = object()
+"""The key of a packet that only ends a wait."""
 
 _crew_of_thread = threading.local()
 
@@ -44,6 +48,9 @@ class Crew:
         """Prepare; `launch` starts the threads."""
         self.port = port
         self.timers = TimerQueue(self._look_again)
+        # What workers took and nobody has handled: all of them share it, see `_go_on`.
+        self._taken: deque[CompletionPacket] = deque()
+        self._go_on_is_posted = False
         self._keeping = threading.Lock()
         self._kept = float("inf")  # The deadline that the keeper waits for.
         self._threads = [
@@ -81,13 +88,13 @@ class Crew:
     def _look_again(self) -> None:
         """A timer is due before what the keeper waits for: let some worker look at the time."""
         try:
-            self.port.post(_nothing)
+            self.port.post(_LOOK)
         except PortClosed:
             return  # Nobody will run it any more.
 
     def _work(self) -> None:
         _crew_of_thread.crew = self
-        serve, timers = self.port.serve, self.timers
+        serve, timers, taken = self.port.serve, self.timers, self._taken
         while True:
             timeout, mine = self._wait_time()
             try:
@@ -96,25 +103,44 @@ class Crew:
                 return
             if mine is not None:
                 self._let_keep(mine)
-            if batch and self._handle(batch):
+            must_look = False
+            for packet in batch:
+                if packet.key is _LOOK:
+                    must_look, self._go_on_is_posted = True, False
+                else:
+                    taken.append(packet)
+            if len(taken) > 1 or (taken and must_look):
+                self._go_on()
+            if taken and self._handle_taken():
                 return
             if timeout is not None:
                 timers.run_due()
 
-    def _handle(self, batch: PacketBatch) -> bool:
-        """Call the keys of these packets; True if this worker is to leave."""
-        leaves = 0
-        for packet in batch:
+    def _go_on(self) -> None:
+        """Let another worker look at what is taken, and at the time.
+
+        This one is about to call a handler, and may not come back. The packet is queued behind the
+        others, and the port's own rule for stalled threads brings somebody who takes it.
+        """
+        if not self._go_on_is_posted:
+            self._go_on_is_posted = True
+            self._look_again()
+
+    def _handle_taken(self) -> bool:
+        """Call the keys of packets until none is left; True if this worker is to leave."""
+        while True:
+            try:
+                packet = self._taken.popleft()
+            except IndexError:
+                return False
             if packet.key is _LEAVE:
-                leaves += 1
-                continue
+                if self._taken:
+                    self._look_again()
+                return True
             try:
                 packet.key(packet)
             except Exception:
                 logger.exception("%r raised", packet)
-        for _ in range(leaves - 1):  # One is mine, the others are for the others.
-            self.port.post(_LEAVE)
-        return leaves > 0
 
     def _wait_time(self) -> tuple[float | None, float | None]:
         """Return how long to wait, and for which deadline if this worker is to be the keeper."""
@@ -132,7 +158,3 @@ class Crew:
         with self._keeping:
             if self._kept == deadline:
                 self._kept = float("inf")
-
-
-def _nothing(packet: object) -> None:
-    """Serve a packet that only ends a wait."""

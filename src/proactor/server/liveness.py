@@ -21,7 +21,16 @@ _SOONEST = 0.005  # Seconds between two looks, so that rounding cannot make a ti
 class Liveness:
     """Watches one session until it is cancelled."""
 
-    __slots__ = ("_first", "_heartbeats", "_host", "_is_over", "_options", "_session", "_timer")
+    __slots__ = (
+        "_first",
+        "_heard",
+        "_heartbeats",
+        "_host",
+        "_is_over",
+        "_options",
+        "_session",
+        "_timer",
+    )
 
     def __init__(self, session: Any, options: ServerOptions, host: Host) -> None:
         """Begin to watch."""
@@ -29,6 +38,7 @@ class Liveness:
         self._options = options
         self._host = host
         self._is_over = False
+        self._heard = 0.0
         self._heartbeats = 0  # Sent since something came.
         limit = options.first_packet_timeout
         self._first = None if limit is None else time.monotonic() + limit
@@ -72,10 +82,12 @@ class Liveness:
 
     def _beat(self, silent: float, interval: float) -> float:
         """Send a heartbeat if one is due; return the seconds until the next would be."""
-        if silent < interval:
-            self._heartbeats = 0
-            return interval - silent
         session = self._session
+        heard = session._stream.last_received
+        if heard != self._heard:
+            self._heard, self._heartbeats = heard, 0
+        if silent < interval:
+            return interval - silent
         if self._heartbeats >= self._options.heartbeat_misses:
             text = f"{self._heartbeats} heartbeats without an answer"
             session._finish(DisconnectReason.HEARTBEAT, text)

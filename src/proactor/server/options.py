@@ -89,7 +89,7 @@ class ServerOptions:
     proxy_protocol: bool = False
     proxy_timeout: float = 5.0
     close_timeout: float = 5.0
-    drain_timeout: float = 10.0
+    drain_timeout: float = 5.0
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""

@@ -52,8 +52,8 @@ class Reception:
             if refusal is not None:
                 self._admission.leave()
         if refusal is not None:
-            sock.abort()
             self._count(refusal)
+            sock.abort()
 
     def leave(self, session: Session) -> None:
         """Give back the place of a session that has ended."""

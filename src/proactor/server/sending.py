@@ -46,11 +46,19 @@ class Sending:
             InvalidParameter: The item does not fit a frame (87).
             TypeError: The framing cannot encode such an item.
         """
-        if key is None and self.slow_consumer is SlowConsumer.LATEST:
-            key = self.key_of(item)
         if self._queue(item, key):
             return True
-        return self._stream.is_closing is False and self.overflow(self.framing.encode(item), key)
+        return self._was_refused(item, key)
+
+    def _was_refused(self, item: Any, key: Hashable | None) -> bool:
+        if self._stream.is_closing:
+            return False
+        if key is None and self.slow_consumer is SlowConsumer.LATEST:
+            key = self.key_of(item)
+        return self.overflow(self.framing.encode(item), key)
+
+    def _queue_latest(self, item: Any, key: Hashable | None) -> bool:
+        return self._stream.send(item, self.key_of(item) if key is None else key)
 
     def send_frame(self, frame: bytes, key: Hashable | None = None) -> bool:
         """Queue one whole frame, encoded already; see `send`. Many sessions may share its bytes."""
@@ -102,7 +110,8 @@ class Sending:
     def _take_stream(self, host: Host, stream: Stream) -> None:
         self._host = host
         self._stream = stream
-        self._queue = stream.send
+        is_latest = self.slow_consumer is SlowConsumer.LATEST
+        self._queue = self._queue_latest if is_latest else stream.send
 
     def _cut_off(self, reason: DisconnectReason, detail: str = "") -> None:
         raise NotImplementedError

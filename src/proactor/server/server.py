@@ -253,6 +253,9 @@ class Server:
     def __len__(self) -> int:
         return len(self._census)
 
+    def __bool__(self) -> bool:
+        return True  # A server without sessions is a server.
+
     def __iter__(self) -> Iterator[Session]:
         return iter(self._census)
 

@@ -312,6 +312,8 @@ class Session(Sending):
             for group in list(self._joined):
                 group.leave(self)
             self._host.session_ended(self, reason)
+            # No call comes any more. Without this way back both go with their last reference.
+            self._stream.sink = None
 
     def drain(self) -> None:
         """Say good-bye, and close politely. Posted by the server that stops."""
@@ -361,6 +363,7 @@ class Session(Sending):
             self._close_timer.cancel()
         if self._liveness is not None:
             self._liveness.cancel()
+            self._liveness = None
 
 
 Session.choose_receiver()

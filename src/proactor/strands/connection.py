@@ -1,12 +1,7 @@
-"""The connection below a stream: one receive and one gathered send in flight, and both queues.
+"""The connection below a stream: its state, and the sending half.
 
-The socket queues no packet for what completes at once, so the usual send costs no packet, and the
-packet of a receive *is* the turn.
-
-The receive buffer is the stream's own and follows the traffic: it begins with 2 KiB, so that ten
-thousand idle streams cost 20 MB, and grows while receives fill it, to 64 KiB. A zero-byte receive
-and a buffer for all would cost an idle stream nothing, but each message one more operation and one
-more system call.
+One gathered send is in flight at most. The socket queues no packet for what completes at once, so
+the usual send costs no packet.
 
 Rule: `_lock` guards the state, and is held neither in a call of the sink nor in one of the socket.
 """
@@ -22,19 +17,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from proactor.engines.stream_contract import Address, StreamEnd, StreamLimits, StreamSink
-from proactor.framing import Framing, FramingError
+from proactor.framing import Framing
 from proactor.sockets import OverlappedSocket
 from proactor.strands.desk import StreamDesk, StreamOverlapped, here
 from proactor.strands.send_queue import SendQueue
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-SMALLEST_BUFFER = 2 * 1024
-LARGEST_BUFFER = 64 * 1024
-
-_SMALL_RECEIVES = 64
-"""Receives in a row that would fit the smallest buffer, after which it is taken again."""
 
 IDLE, QUEUED, RUNNING, ENDED = range(4)
 """Where a stream is between its turns; QUEUED: a packet, or the desk, will bring it a turn."""
@@ -162,6 +151,14 @@ class StreamConnection(ABC):
         """See `Strand.abandon`."""
 
     @abstractmethod
+    def has_received(self, count: int, error: OSError | None) -> bool:
+        """See `Strand.has_received`."""
+
+    @abstractmethod
+    def _receive_if_wanted(self) -> None:
+        """Receive, if a receive is wanted and none is in flight."""
+
+    @abstractmethod
     def _claim_turn(self) -> bool:
         """Say whether the caller owes the stream a turn; the lock is held."""
 
@@ -190,16 +187,12 @@ class StreamConnection(ABC):
         desk = here.desk
         if desk is not None and desk.is_closed:
             desk = None
-        queue = self._queue
         with self._lock:
-            if self._refusing or not queue.push(frame, key):
+            if self._refusing or not self._queue.push(frame, key):
                 return False
             if desk is not None and not self._dirty:
                 self._dirty = True
                 desk.dirty.append(self)
-            due = queue.news and self._claim_turn()
-        if due:
-            self.desk.post_turn(self)
         if desk is None:
             self.send_now()
         return True
@@ -228,7 +221,7 @@ class StreamConnection(ABC):
         queue = self._queue
         while True:
             with self._lock:
-                if self._sending or not queue.has_waiting or self._end is not None:
+                if self._sending or self._end is not None or not queue.waiting:
                     return
                 self._sending = True
                 buffers = queue.begin()
@@ -260,138 +253,3 @@ class StreamConnection(ABC):
         totals[3] += queue.begun_packets
         queue.sent()
         self.last_sent = time.monotonic()
-
-    # -- receiving --
-
-    def start(self) -> None:
-        """See `EngineStream.start`."""
-        self._started = True
-        self._receive_if_wanted()
-
-    def pause(self) -> None:
-        """See `EngineStream.pause`."""
-        with self._lock:
-            self._paused = self._stopped = True
-
-    def resume(self) -> None:
-        """See `EngineStream.resume`."""
-        with self._lock:
-            self._paused = False
-            self._stopped = self._dropping
-        self._go_on()
-        self._receive_if_wanted()
-
-    def _receive_if_wanted(self) -> None:
-        with self._lock:
-            wanted = self._claim_receive()
-        if wanted:
-            self._receive()
-
-    def _claim_receive(self) -> bool:
-        """Say whether to receive now; the caller then must. The lock is held."""
-        if self._receiving or self._peer_fin or self._end is not None:
-            return False
-        if not self._dropping:
-            if self._poison is not None:
-                return False
-            size = self._inbox_bytes
-            self._is_full = size > (self._inbox_low if self._is_full else self._inbox_high)
-            if self._is_full or self._paused or not self._started:
-                return False
-        self._receiving = True
-        return True
-
-    def _receive(self) -> None:
-        """Receive, after `_claim_receive`; what is there at once is no reason for a packet."""
-        while True:
-            if not self._buffer:
-                self._resize(SMALLEST_BUFFER)
-            try:
-                count = self._socket.recv(self._view, self.receiving_by)
-            except OSError as error:
-                wanted = self._take_in(0, error)
-            else:
-                if count is None:
-                    return
-                wanted = self._take_in(count, None)
-            with self._lock:
-                due = self._claim_turn()
-                wanted = wanted and self._claim_receive()
-            if due:
-                self.desk.post_turn(self)
-            if not wanted:
-                return
-
-    def has_received(self, count: int, error: OSError | None) -> bool:
-        """The receive has ended that was in flight; say whether the caller owes a turn."""
-        if self._take_in(count, error):
-            self._receive_if_wanted()
-        with self._lock:
-            return self._claim_turn()
-
-    def _take_in(self, count: int, error: OSError | None) -> bool:
-        """Put what came into the inbox; say whether to receive on, because nothing is whole."""
-        items: list[Any] = []
-        size = 0
-        if count and not self._dropping:
-            items, size = self._decode(count)
-        with self._lock:
-            self._receiving = False
-            if count:
-                self.last_received = time.monotonic()
-                self._totals[0] += count
-                self._totals[1] += len(items)
-                if not self._dropping:
-                    self._inbox.extend(items)
-                    self._inbox_bytes += size
-            elif error is None:
-                self._peer_fin = self._winding_up = True
-        if error is not None:
-            self._broken(error)
-        if self._winding_up:
-            self._advance()
-        return not items
-
-    def _decode(self, count: int) -> tuple[list[Any], int]:
-        decoder = self._decoder
-        kept = decoder.pending
-        try:
-            items = decoder.feed(bytes(self._view[:count]))
-        except FramingError as error:
-            items = list(error.items)
-            self._poisoned(error.reason)
-        except Exception as error:  # A user's own decoder: what it cannot read is no frame.
-            items = []
-            self._poisoned(f"the decoder raised {error!r}")
-        else:
-            kept -= decoder.pending
-        self._adapt_buffer(count)
-        return items, max(0, count + kept) if items else 0
-
-    def _poisoned(self, reason: str) -> None:
-        self._poison = reason
-        self._winding_up = True
-
-    def _adapt_buffer(self, count: int) -> None:
-        size = len(self._buffer)
-        if count == size:
-            self._small_receives = 0
-            if size < LARGEST_BUFFER:
-                self._resize(min(size * 4, LARGEST_BUFFER))
-        elif size > SMALLEST_BUFFER:
-            self._small_receives = self._small_receives + 1 if count <= SMALLEST_BUFFER else 0
-            if self._small_receives >= _SMALL_RECEIVES:
-                self._small_receives = 0
-                self._resize(SMALLEST_BUFFER)
-
-    def _resize(self, size: int) -> None:
-        self._buffer = bytearray(size)
-        self._view = memoryview(self._buffer)
-
-    def _settle(self, taken: int) -> None:
-        """Take the bytes of `taken` frames from the count; the lock is held."""
-        left = len(self._inbox)
-        if not left:
-            self._inbox_bytes = 0
-        elif taken:
-            self._inbox_bytes = self._inbox_bytes * left // (left + taken)

@@ -161,7 +161,6 @@ class StreamDesk:
         else:
             # Whoever comes first runs the turns: the caller, when it has handled these.
             self._post_go_on()
-            self.flush_dirty()
         return mine
 
     def get_many(

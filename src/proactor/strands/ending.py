@@ -14,14 +14,15 @@ from contextlib import suppress
 
 from proactor.engines.stream_contract import StreamEnd
 from proactor.framing import broken_off
-from proactor.strands.connection import ENDED, IDLE, QUEUED, StreamConnection
+from proactor.strands.connection import ENDED, IDLE, QUEUED
+from proactor.strands.receiving import ReceivingStream
 
 logger = logging.getLogger("proactor")
 
 _RESETS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 
 
-class EndingStream(StreamConnection):
+class EndingStream(ReceivingStream):
     """A connection that ends once, whatever happens."""
 
     __slots__ = ()
@@ -72,6 +73,8 @@ class EndingStream(StreamConnection):
         """All that came is delivered: a turn may take the peer's end for ours. Lock held."""
         if self._end is not None or self._inbox or self._finishing is not None:
             return False
+        if self._receiving:
+            return False  # What came before the fault is being cut just now.
         return self._peer_fin or self._poison is not None
 
     def _may_end(self) -> bool:
@@ -128,6 +131,7 @@ class EndingStream(StreamConnection):
                 return self._state == ENDED
             # From here on nothing is posted: who posts all the time cannot keep the end away.
             self._state = ENDED
+            self._inbox_bytes = 0
             calls = list(self._calls)
             self._calls.clear()
         self.desk.forget(self)

@@ -41,6 +41,7 @@ class SendQueue:
         limits: The cap and the two water marks.
 
     Attributes:
+        waiting: The packets that have not begun.
         bytes, packets: What is queued, begun or not.
         begun_bytes, begun_packets: What `begin` gave out and `sent` has not taken back.
         news: What to tell of a water mark that was crossed, a number of `StreamNews`; 0: nothing.
@@ -54,7 +55,6 @@ class SendQueue:
         "_limit_bytes",
         "_limit_packets",
         "_low",
-        "_waiting",
         "begun_bytes",
         "begun_packets",
         "bytes",
@@ -63,11 +63,12 @@ class SendQueue:
         "packets",
         "refused",
         "replaced",
+        "waiting",
     )
 
     def __init__(self, limits: StreamLimits) -> None:
         """Make an empty queue."""
-        self._waiting: deque[bytes | _Keyed] = deque()
+        self.waiting: deque[bytes | _Keyed] = deque()
         self._keyed: dict[Any, _Keyed] = {}
         self._limit_bytes = limits.send_bytes
         self._limit_packets = limits.send_packets
@@ -83,11 +84,6 @@ class SendQueue:
         self.replaced = 0
         self.refused = 0
 
-    @property
-    def has_waiting(self) -> bool:
-        """Whether there is a packet that is not begun."""
-        return bool(self._waiting)
-
     def push(self, frame: bytes, key: Any = None) -> bool:
         """Queue `frame`; say whether the cap allowed it. `key` must be hashable."""
         if key is not None:
@@ -95,14 +91,14 @@ class SendQueue:
             if old is not None:
                 return self._replace(old, frame)
         size = len(frame)
-        if not self._fits(size, 1):
+        if self.packets and not self._fits(size, 1):
             self.refused += 1
             return False
         if key is None:
-            self._waiting.append(frame)
+            self.waiting.append(frame)
         else:
             keyed = self._keyed[key] = _Keyed(key, frame)
-            self._waiting.append(keyed)
+            self.waiting.append(keyed)
         self.packets += 1
         self.bytes += size
         if self.bytes > self._high and not self._above:
@@ -130,7 +126,7 @@ class SendQueue:
     def drop_oldest(self, needed_bytes: int, needed_packets: int = 1) -> int:
         """Drop packets that are not begun until so much fits; return how many were dropped."""
         count = 0
-        while self._waiting and not self._fits(needed_bytes, needed_packets):
+        while self.waiting and not self._fits(needed_bytes, needed_packets):
             self.packets -= 1
             self.bytes -= len(self._pop())
             count += 1
@@ -139,7 +135,7 @@ class SendQueue:
         return count
 
     def _pop(self) -> bytes:
-        entry = self._waiting.popleft()
+        entry = self.waiting.popleft()
         if type(entry) is _Keyed:
             del self._keyed[entry.key]
             return entry.frame
@@ -147,7 +143,7 @@ class SendQueue:
 
     def begin(self) -> bytes | list[bytes]:
         """Take what leaves next, as one buffer or several. Something waits and nothing is begun."""
-        waiting = self._waiting
+        waiting = self.waiting
         if len(waiting) == 1:
             frame = self._pop()
             self.begun_bytes, self.begun_packets = len(frame), 1
@@ -181,7 +177,7 @@ class SendQueue:
 
     def clear(self) -> None:
         """Forget everything, also what is begun: the connection is gone. No news of it."""
-        self._waiting.clear()
+        self.waiting.clear()
         self._keyed.clear()
         self.bytes = self.packets = 0
         self.begun_bytes = self.begun_packets = 0

@@ -108,13 +108,12 @@ class ReferenceStream(EndingStream):
         return self._frames_a_turn
 
     def _end_turn(self, taken: int) -> None:
-        with self._lock:
-            self._settle(taken)
         if self._winding_up and self._wind_up():
             return
         with self._lock:
             if self._state == ENDED:
                 return  # The port was closed meanwhile.
+            self._settle(taken)
             wanted = self._claim_receive()
             due = self._has_work()
             self._state = QUEUED if due else IDLE

@@ -84,6 +84,7 @@ class Dispatcher:
         self._backup: ThreadRecord | None = None
         self._backup_thread: threading.Thread | None = None
         self._backup_sleeps = False
+        self._backup_polls_on = False
         self._ended = False
         self.visits = 0
         self.handovers = 0
@@ -263,6 +264,13 @@ class Dispatcher:
 
     # -- the backup thread --
 
+    def starve(self) -> None:
+        """Packets wait at a port that is full, maybe of threads that are blocked; lock held."""
+        self.watch()
+        if self._backup_polls_on:  # Until a socket has news, for no packet had waited before.
+            self._backup_polls_on = False
+            self._reactor.wake()
+
     def watch(self) -> None:
         """There is something to look after (a descriptor was armed, a port starves); lock held."""
         if self._backup is None:
@@ -318,7 +326,9 @@ class Dispatcher:
             if self.visits != visits:
                 break  # Whoever comes, be it to a queue that is not empty, will poll soon.
             self.backup_polls += 1
+            self._backup_polls_on = not starved
             self._poll(backup, TICK if starved else None)
+            self._backup_polls_on = False
             starved = self._release_stalled()
         return starved
 

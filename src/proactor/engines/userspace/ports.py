@@ -85,7 +85,7 @@ class UserspacePort:
         else:
             self._queue.append(packet)
             if self._waiters:
-                self._dispatcher.watch()
+                self._dispatcher.starve()
 
     def _hand(self, packet: CompletionPacket, record: ThreadRecord) -> None:
         record.handed = packet

@@ -1,0 +1,37 @@
+"""Row A10: a worker that is blocked already when a packet comes is counted as blocked, too."""
+
+from __future__ import annotations
+
+import threading
+
+from proactor import CompletionPort, Overlapped
+from tests.support.packets import take, wait_for_waiters
+from tests.support.sockets import LIMIT
+
+
+def test_a_packet_that_is_posted_long_after_a_worker_blocked_reaches_another(
+    tcp_pair, opened, in_thread
+):
+    # Goal: whoever looks after stalled workers may be waiting for a socket meanwhile.
+    server, _ = tcp_pair
+    port = opened(CompletionPort(concurrency=1))
+    port.attach(server, "socket")
+    server.recv(bytearray(10), Overlapped())  # Armed, and nothing comes.
+    gate = threading.Event()
+
+    def block():
+        assert take(port).key == "first"
+        gate.wait(LIMIT)
+
+    other = in_thread(take, port)
+    wait_for_waiters(port, 1)
+    blocked = in_thread(block)
+    wait_for_waiters(port, 2)
+    port.post("first")  # For the newer of the two.
+    # Longer than anybody looks at what is stalled while no packet waits.
+    assert not gate.wait(0.3)
+    port.post("second")
+
+    assert other.result().key == "second"
+    gate.set()
+    blocked.result()
