@@ -2,8 +2,8 @@
  *
  * What a ring is used for, and why not for more, is decision 0011. In short: a request belongs to the
  * thread that owns the ring, and holds its file open. So the operations of sockets, which any thread
- * starts, cancels and closes, wait for readiness in an epoll set, which the ring watches by one
- * multishot poll; and the receives of streams are multishot requests into buffers of the ring's.
+ * starts, cancels and closes, wait for readiness in an epoll set, which the ring watches by a
+ * poll; and the receives of streams are multishot requests into buffers of the ring's.
  *
  * Who owns the ring: the thread that first runs the reactor when a stream wants to receive. Where a
  * second thread comes to wait, the I/O thread is started, and takes over: nobody is in a turn then,
@@ -25,16 +25,18 @@
 enum { ON_EPOLL = 1, ON_CANCEL = 2 };   /* user_data; other values are streams */
 enum { GROUP = 7 };
 
-/* All buffers together fit into the caches that a core has for itself: they are copied out of at
- * once, so what counts is not how many there are but that they are warm. */
-enum { INC_COUNT = 16, INC_BYTES = 65536, PLAIN_COUNT = 256, PLAIN_BYTES = 4096 };
+/* Buffers are copied out of at once, so what counts is not how many there are but that they are warm:
+ * the kernel gets a quarter of them, and more where a receive has found none (decision 0011). */
+enum { INC_COUNT = 16, INC_BYTES = 65536, PLAIN_COUNT = 256, PLAIN_BYTES = 4096, GIVEN_PART = 4 };
 
 struct pa_uring {
     pa_uring_profile profile;
     struct ring ring;
     struct buffers buffers, retired;
+    uint32_t given;                    /* buffers that the kernel has, or that are being read */
     bool is_open;
-    bool epoll_is_hot;                 /* it may have more than it told */
+    bool watches_epoll;                /* a poll of the epoll set is in the ring */
+    bool epoll_is_ready;               /* and has said so */
     uint64_t owner;                    /* while it is open: `thread_serial` of a thread */
     _Atomic(pa_stream *) asked;        /* streams whose wish to receive has changed; a reference each */
     atomic_bool is_broken;             /* no ring can be had any more: readiness serves the streams */
@@ -84,8 +86,11 @@ static int open_buffers(struct pa_uring *uring)
         bytes = uring->profile.buffer_bytes;
     }
     /* The group's own table counts against RLIMIT_MEMLOCK as the queues do. */
-    for (; count >= 2 && error == -ENOMEM; count /= 2)
-        error = buffers_open(&uring->buffers, &uring->ring, GROUP, count, bytes, incremental);
+    for (; count >= 2 && error == -ENOMEM; count /= 2) {
+        uring->given = count >= 2 * GIVEN_PART ? count / GIVEN_PART : count;
+        error = buffers_open_some(&uring->buffers, &uring->ring, GROUP, count, bytes, incremental,
+                                  uring->given);
+    }
     return error;
 }
 
@@ -220,14 +225,25 @@ static struct uring_sqe *request(pa_engine *engine)
     return ring_request(&engine->uring->ring);
 }
 
+/* By a poll that is made anew each time: it looks at what is ready now, as epoll_wait does, where a
+ * multishot one would tell news once. */
 static void watch_epoll(pa_engine *engine)
 {
-    struct uring_sqe *sqe = request(engine);
+    struct uring_sqe *sqe = engine->uring->watches_epoll ? NULL : request(engine);
     if (!sqe)
         return;
     prep_poll_add(sqe, engine->poll_fd, POLLIN, ON_EPOLL);
-    sqe->len = URING_POLL_ADD_MULTI;
-    engine->uring->epoll_is_hot = true;   /* What came before is told by no edge. */
+    engine->uring->watches_epoll = true;
+}
+
+/* A receive has found no buffer: let the kernel have twice as many, for good. */
+static void give_more(struct pa_uring *uring, const pa_stream *stream)
+{
+    if (stream->full || stream->bulky)
+        return;   /* It has emptied the pool alone, and is received for in another way from now on. */
+    uint32_t most = uring->given * 2 < uring->buffers.count ? uring->given * 2 : uring->buffers.count;
+    while (uring->given < most)
+        buffers_give(&uring->buffers, (uint16_t)uring->given++);
 }
 
 /* Make the ring do what the stream wants; false: no room now. The socket's lock is held. */
@@ -310,6 +326,7 @@ static void received(pa_engine *engine, const struct uring_cqe *cqe, pa_wakes *w
         pa_stream_peer_is_done(stream, wakes);
     } else if (cqe->res == -ENOBUFS) {
         COUNT(uring, no_buffers, 1);
+        give_more(uring, stream);
     } else if (cqe->res < 0 && cqe->res != -ECANCELED && cqe->res != -EINTR
                && cqe->res != -EAGAIN) {
         pa_stream_fail(stream, -cqe->res, wakes);
@@ -338,9 +355,8 @@ static void reap(pa_engine *engine)
     for (uint32_t i = 0; i < ready; i++) {
         const struct uring_cqe *cqe = ring_completion(&uring->ring, i);
         if (cqe->user_data == ON_EPOLL) {
-            uring->epoll_is_hot = true;
-            if (!(cqe->flags & URING_CQE_F_MORE))
-                watch_epoll(engine);
+            uring->epoll_is_ready = true;
+            uring->watches_epoll = false;
         } else if (cqe->user_data != ON_CANCEL) {
             received(engine, cqe, &wakes);
         }
@@ -388,7 +404,7 @@ static bool own(pa_engine *engine)
     }
     uring->is_open = true;
     uring->owner = thread_serial();
-    watch_epoll(engine);
+    uring->watches_epoll = uring->epoll_is_ready = false;
     return true;
 }
 
@@ -397,7 +413,8 @@ static int turn_ring(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int l
     struct pa_uring *uring = engine->uring;
     int result, found = 0;
     bool has_asked = serve_asked(engine);
-    if (uring->epoll_is_hot || ring_ready(&uring->ring))
+    watch_epoll(engine);
+    if (ring_ready(&uring->ring))
         timeout_ns = 0;
     enter(engine, timeout_ns != 0, timeout_ns, &result);
     reap(engine);
@@ -406,9 +423,9 @@ static int turn_ring(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int l
         enter(engine, 0, 0, &result);
         reap(engine);
     }
-    if (uring->epoll_is_hot) {
+    if (uring->epoll_is_ready) {
+        uring->epoll_is_ready = false;
         found = pa_driver_epoll.wait(engine, true, 0, out, limit);
-        uring->epoll_is_hot = found > 0;   /* Levels that stay are told by no edge. */
     }
     if (found <= 0 && result == -EINTR)
         return -EINTR;

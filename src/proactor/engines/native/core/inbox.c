@@ -88,6 +88,8 @@ static bool make_room(pa_inbox *inbox, pa_chunks *chunks, size_t count, size_t h
         return true;
     size_t size = pa_inbox_size(inbox), capacity = size + count;
     size_t grown = inbox->capacity + inbox->capacity / 2;
+    if (grown > INT32_MAX)
+        grown = INT32_MAX;
     if (size && capacity < grown)
         capacity = grown;   /* It grows: not byte by byte. */
     if (capacity < hint)

@@ -20,9 +20,9 @@ enum { PA_KEEP_CHUNK_FROM = 12 * 1024 }; /* received bytes that are not worth a 
 
 typedef struct {
     uint8_t *bytes;                    /* owned */
-    uint32_t capacity;
+    uint32_t capacity : 31;
+    uint32_t is_chunk : 1;             /* `bytes` is one of the pool's */
     uint32_t begin, whole, end;        /* taken | whole frames | the beginning of one */
-    bool is_chunk;                     /* `bytes` is one of the pool's */
 } pa_inbox;
 
 /* Chunks that are not in use, for all streams of an engine. The lock is a leaf. */

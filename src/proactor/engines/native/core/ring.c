@@ -284,6 +284,11 @@ static _Atomic uint16_t *shared_tail(struct buffers *buffers) {
 
 int buffers_open(struct buffers *buffers, struct ring *ring, uint16_t group, uint32_t count,
                  uint32_t size, bool incremental) {
+    return buffers_open_some(buffers, ring, group, count, size, incremental, count);
+}
+
+int buffers_open_some(struct buffers *buffers, struct ring *ring, uint16_t group, uint32_t count,
+                      uint32_t size, bool incremental, uint32_t given) {
     memset(buffers, 0, sizeof *buffers);
     buffers->generation = current_generation();
     if (is_forked(ring)) return RING_FORKED;
@@ -311,7 +316,7 @@ int buffers_open(struct buffers *buffers, struct ring *ring, uint16_t group, uin
         buffers_close(buffers, NULL);
         return result;
     }
-    for (uint32_t id = 0; id < count; id++) buffers_give(buffers, (uint16_t)id);
+    for (uint32_t id = 0; id < given; id++) buffers_give(buffers, (uint16_t)id);
     buffers_publish(buffers);
     return 0;
 }

@@ -148,6 +148,10 @@ struct buffers {
 int buffers_open(struct buffers *buffers, struct ring *ring, uint16_t group, uint32_t count,
                  uint32_t size, bool incremental);
 
+/* The same, but only the first `given` buffers are the kernel's; the others are the caller's. */
+int buffers_open_some(struct buffers *buffers, struct ring *ring, uint16_t group, uint32_t count,
+                      uint32_t size, bool incremental, uint32_t given);
+
 /* Take the group away from the kernel, if `ring` is not NULL, and free it. No receive that uses it
  * may be in flight. A closed ring has no groups any more: pass NULL then. Twice is fine. */
 void buffers_close(struct buffers *buffers, struct ring *ring);

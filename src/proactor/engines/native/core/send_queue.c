@@ -63,16 +63,17 @@ static pa_block *block_for(pa_send_queue *queue, size_t length)
 /* Let go of the bytes of one entry. */
 static void let_go(pa_send_queue *queue, pa_engine *engine, pa_entry *entry)
 {
-    if (entry->shared)
-        pa_shared_release(engine, entry->shared);
-    else if (--entry->block->live == 0 && entry->block != queue->newest)
-        free(entry->block);
+    pa_block *block = entry->keeper;
+    if (entry->is_shared)
+        pa_shared_release(engine, entry->keeper);
+    else if (--block->live == 0 && block != queue->newest)
+        free(block);
 }
 
 static bool keep(pa_send_queue *queue, pa_entry *entry, const void *bytes, size_t length,
                  pa_shared *shared, uint64_t key)
 {
-    *entry = (pa_entry){.length = length, .shared = shared, .key = key};
+    *entry = (pa_entry){.length = length, .keeper = shared, .key = key, .is_shared = shared != NULL};
     if (shared) {
         atomic_fetch_add_explicit(&shared->references, 1, memory_order_relaxed);
         entry->bytes = bytes;
@@ -81,7 +82,7 @@ static bool keep(pa_send_queue *queue, pa_entry *entry, const void *bytes, size_
     pa_block *block = block_for(queue, length);
     if (!block)
         return false;
-    entry->block = block;
+    entry->keeper = block;
     entry->bytes = memcpy(block->bytes + block->used, bytes, length);
     block->used += (uint32_t)length;
     block->live++;
@@ -164,7 +165,7 @@ int pa_sends_gather(const pa_send_queue *queue, struct iovec *pieces, int most)
         size_t skip = i ? 0 : queue->begun;
         uint8_t *bytes = (uint8_t *)entry->bytes + skip;
         struct iovec *last = count ? &pieces[count - 1] : NULL;
-        if (last && (uint8_t *)last->iov_base + last->iov_len == bytes && entry->block) {
+        if (last && (uint8_t *)last->iov_base + last->iov_len == bytes && !entry->is_shared) {
             last->iov_len += entry->length;
             continue;
         }

@@ -19,9 +19,9 @@ typedef struct {
 typedef struct {
     const uint8_t *bytes;
     size_t length;
-    pa_block *block;              /* where the bytes are, or NULL */
-    pa_shared *shared;            /* who keeps them, or NULL; a reference */
-    uint64_t key;
+    void *keeper;                 /* a pa_shared, with a reference, or the pa_block where they are */
+    uint64_t key : 63;
+    uint64_t is_shared : 1;
 } pa_entry;
 
 typedef struct {

@@ -25,7 +25,7 @@ static void cut(pa_stream *stream)
                                    inbox->end - inbox->whole, &stream->seen, &frame,
                                    &stream->framing_detail);
         if (answer == 0) {
-            stream->need = frame.total;
+            stream->need = (uint32_t)frame.total;
             return;
         }
         if (answer < 0) {

@@ -19,7 +19,8 @@ struct pa_stream {
     uint64_t id;
     pa_inbox inbox;
     pa_inbox taken;                /* the turn's alone */
-    size_t seen, need;             /* of the unfinished frame: looked at, and bytes in all if known */
+    size_t seen;                   /* of the unfinished frame: looked at, */
+    uint32_t need;                 /* and bytes in all, if that is known */
     pa_send_queue queue;
     pa_stream *next_dirty;
     int64_t last_received, last_sent;
@@ -32,7 +33,8 @@ struct pa_stream {
     bool has_taken;                /* frames are taken and not delivered, as the turn last said */
     uint32_t taken_bytes;
     bool started;
-    bool paused, full;             /* not receiving: at the owner's wish, or the inbox is full */
+    atomic_bool paused;            /* not receiving, at the owner's wish */
+    bool full;                     /* not receiving, since the inbox is full */
     bool eof, closing, fin_sent;
     atomic_bool over;                   /* the end is told, or nobody is there to tell it to */
     bool blocked;                  /* the kernel takes no more: waiting for room to write */

@@ -349,6 +349,11 @@ bool pa_turn_has_frames(pa_stream *stream)
     return stream->taken.begin < stream->taken.whole;
 }
 
+bool pa_stream_is_paused(const pa_stream *stream)
+{
+    return atomic_load_explicit(&stream->paused, memory_order_relaxed);
+}
+
 int pa_turn_next(pa_stream *stream, const uint8_t **bytes, pa_frame *frame)
 {
     pa_inbox *taken = &stream->taken;
@@ -393,8 +398,10 @@ pa_stream_end pa_turn_end_serving(pa_stream *stream)
     pa_stream_end end = PA_NOT_ENDED;
     pthread_mutex_lock(&stream->socket->lock);
     settle_taken(stream);
-    if (stream->end == PA_END_PEER_CLOSED && stream->queue.count && !has_frames(stream))
+    if (stream->end == PA_END_PEER_CLOSED && !stream->paused && !has_frames(stream)) {
+        stream->closing = true;   /* What is queued is the last that the peer gets. */
         pa_stream_flush_locked(stream, &wakes);
+    }
     if (is_finished(stream)) {
         end = stream->end;
         stream->over = true;
@@ -500,9 +507,12 @@ void pa_stream_abort(pa_stream *stream, pa_stream_end end)
 {
     pa_wakes wakes = {0};
     pthread_mutex_lock(&stream->socket->lock);
-    if (!stream->over && stream->end != PA_END_RESET && stream->end != PA_END_ERROR) {
+    if (!stream->over) {
+        /* Nothing more is delivered; how it ended may be known already. */
         stream->closing = stream->started = true;
-        stream->end = end;
+        pa_inbox_clear(&stream->inbox, &pa_engine_of(stream)->pool.chunks);
+        if (stream->end != PA_END_RESET && stream->end != PA_END_ERROR)
+            stream->end = end;
         pa_stream_leave(stream, true);
         pa_stream_schedule(stream, &wakes);
     }

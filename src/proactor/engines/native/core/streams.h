@@ -51,8 +51,8 @@ typedef enum {
 enum { PA_DRAINED = 1, PA_ABOVE_HIGH = 2, PA_POSTED_CALLS = 4, PA_ENDED = 8 };
 
 typedef struct {
-    uint64_t bytes_received, frames_received, bytes_sent, packets_sent, sends, dropped, replaced,
-        refused;
+    uint64_t bytes_received, frames_received, bytes_sent, packets_sent;
+    uint32_t sends, dropped, replaced, refused;
 } pa_stream_statistics;
 
 /* Make a stream of `socket`, which is connected and without operations, and whose reference it takes
@@ -71,7 +71,7 @@ int pa_stream_fd(const pa_stream *stream);
 
 /* -- sending -- */
 
-enum { PA_NO_KEY = 0 };
+enum { PA_NO_KEY = 0 };   /* a key has 63 bits */
 typedef enum { PA_QUEUED = 0, PA_FULL = 1, PA_OVER = 2 } pa_send_answer;   /* PA_OVER: it is closing */
 
 /* Queue one packet. `shared` NULL: the bytes are copied; else a reference of it is taken while they
@@ -102,6 +102,7 @@ void pa_stream_close(pa_stream *stream, pa_thread *self);
 void pa_stream_abort(pa_stream *stream, pa_stream_end end);
 void pa_stream_pause(pa_stream *stream);
 void pa_stream_resume(pa_stream *stream);
+bool pa_stream_is_paused(const pa_stream *stream);
 /* Queue a turn that tells PA_POSTED_CALLS; false if it has ended. */
 bool pa_stream_post(pa_stream *stream);
 

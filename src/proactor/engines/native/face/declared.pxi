@@ -318,10 +318,10 @@ cdef extern from "core/streams.h" nogil:
         uint64_t frames_received
         uint64_t bytes_sent
         uint64_t packets_sent
-        uint64_t sends
-        uint64_t dropped
-        uint64_t replaced
-        uint64_t refused
+        uint32_t sends
+        uint32_t dropped
+        uint32_t replaced
+        uint32_t refused
 
     ctypedef struct pa_stream_state:
         size_t inbox_bytes
@@ -362,6 +362,7 @@ cdef extern from "core/streams.h" nogil:
     void pa_stream_abort(pa_stream *stream, pa_stream_end end)
     void pa_stream_pause(pa_stream *stream)
     void pa_stream_resume(pa_stream *stream)
+    pa_bool pa_stream_is_paused(const pa_stream *stream)
     pa_bool pa_stream_post(pa_stream *stream)
     pa_stream *pa_turn_of(pa_op *op)
     uint32_t pa_turn_begin_serving(pa_stream *stream)

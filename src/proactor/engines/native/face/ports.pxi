@@ -328,7 +328,7 @@ cdef object packet_of_turn(pa_op *op, ThreadCore thread):
     news = pa_turn_begin_serving(stream.stream)
     if news:
         stream.tell(news)
-    if stream.is_stopped or stream.is_paused or not pa_turn_has_frames(stream.stream):
+    if stream.is_stopped or pa_stream_is_paused(stream.stream) or not pa_turn_has_frames(stream.stream):
         stream.end_given_turn()
         thread.has_served = True
         return None

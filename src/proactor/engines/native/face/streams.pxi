@@ -71,7 +71,6 @@ cdef class StreamCore:
     """Why it was aborted, in words."""
     cdef bint is_stopped
     """Nothing more is delivered: it was closed or aborted."""
-    cdef bint is_paused
     cdef bint is_finished
     """The end is told, or will never be."""
     cdef bint is_held
@@ -225,12 +224,10 @@ cdef class StreamCore:
 
     def pause(self):
         """See `Stream.pause`."""
-        self.is_paused = True
         pa_stream_pause(self.stream)
 
     def resume(self):
         """See `Stream.resume`."""
-        self.is_paused = False
         pa_stream_resume(self.stream)
 
     def post(self, call):
@@ -287,7 +284,7 @@ cdef class StreamCore:
         cdef int left = self.terms.frames_a_turn
         if self.decoder is not None:
             return self.deliver_decoded()
-        while left and not self.is_stopped and not self.is_paused:
+        while left and not self.is_stopped and not pa_stream_is_paused(self.stream):
             if not pa_turn_next(self.stream, &data, &frame):
                 break
             left -= 1
@@ -311,7 +308,7 @@ cdef class StreamCore:
         cdef const uint8_t *data
         cdef pa_frame frame
         cdef list items
-        while not self.is_stopped and not self.is_paused and pa_turn_next(
+        while not self.is_stopped and not pa_stream_is_paused(self.stream) and pa_turn_next(
             self.stream, &data, &frame
         ):
             items = []
@@ -387,7 +384,7 @@ cdef class StreamCore:
         cdef PyObject *current = get_current()
         if not self.in_turn or current == NULL or self not in (<ThreadCore>current).turns:
             raise RuntimeError(f"take: the calling thread does not hold the turn of {self!r}")
-        while left > 0 and not self.is_stopped and not self.is_paused and pa_turn_next(
+        while left > 0 and not self.is_stopped and not pa_stream_is_paused(self.stream) and pa_turn_next(
             self.stream, &data, &frame
         ):
             if self.decoder is None:
@@ -462,7 +459,7 @@ cdef class StreamCore:
     @property
     def is_closing(self):
         """See `Stream.is_closing`."""
-        return self.is_stopped
+        return self.is_stopped or self.state().closing
 
     @property
     def last_received(self):
@@ -510,9 +507,9 @@ cdef int note_addresses(sock, char *peer, char *local) except -1:
 
 cdef uint64_t code_of(key) except? 0:
     """Return a number for `key`, never 0: the same for equal keys, another one for others."""
-    if type(key) is int and -(1 << 61) < key < (1 << 61):
-        return (<uint64_t><int64_t>key << 1) | 1
-    return (<uint64_t><int64_t>hash(key) << 2) | 2
+    if type(key) is int and -(1 << 60) < key < (1 << 60):
+        return ((<uint64_t><int64_t>key << 1) | 1) & <uint64_t>0x7FFFFFFFFFFFFFFF
+    return ((<uint64_t><int64_t>hash(key) << 2) | 2) & <uint64_t>0x7FFFFFFFFFFFFFFF
 
 
 cdef pa_shared *share(bytes frame) except NULL:
