@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -60,6 +61,17 @@ def test_a_health_check_of_the_proxy_keeps_the_proxys_address(behind, client):
     assert player.made[0].peer == one.sock.getsockname()
 
 
+def test_the_time_limit_is_for_the_header_alone(behind, client):
+    server, player = behind(proxy_timeout=0.1)
+    one = client(server)
+    one.sock.sendall(LINE)
+    player.journal.wait(lambda entries: entries)
+    assert server.statistics().timers == 0
+    assert not threading.Event().wait(0.2)
+    one.send(1)
+    player.journal.wait_for("packet", Packet(1))
+
+
 def test_a_header_in_pieces_is_a_header(behind, client):
     server, player = behind()
     one = client(server)
@@ -73,7 +85,7 @@ def test_a_header_in_pieces_is_a_header(behind, client):
 @pytest.mark.parametrize("how", ["no header", "closed", "reset", "too late"])
 def test_a_connection_without_a_header_becomes_no_session(behind, client, how, caplog):
     caplog.set_level(logging.DEBUG, "proactor.server")
-    server, player = behind(proxy_timeout=0.1 if how == "too late" else 5.0)
+    server, player = behind(proxy_timeout=0.1 if how == "too late" else 5.0, max_sessions=1)
     one = client(server)
     one.sock.sendall(b"PROXY TC")
     if how != "too late":
