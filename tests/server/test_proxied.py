@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from proactor import DisconnectReason, FramingError, Packet, PacketFraming, Refusal
 from proactor.server.proxied import ProxiedFraming
 from proactor.server.proxy_protocol import ProxyHeader
-from tests.server.serving import FRAMING, recorded
+from tests.server.serving import FRAMING, Recorded, recorded
 from tests.server.test_proxy_protocol import GOOD, V4, v2
 from tests.support.sockets import reset
 from tests.support.streams import eventually
@@ -120,6 +120,35 @@ def test_the_cap_of_an_address_is_that_of_the_client(behind, client):
 
     assert eventually(lambda: server.statistics().refused == {Refusal.ADDRESS_FULL: 1})
     assert len(server) == 2
+
+
+def raising(self, *arguments):
+    raise RuntimeError("broken on purpose")
+
+
+def test_a_session_that_cannot_be_made_behind_a_proxy_is_let_go(serving, client, caplog):
+    server = serving(recorded(__init__=raising), proxy_protocol=True, max_sessions=1)
+    for count in (1, 2):
+        one = client(server)
+        one.sock.sendall(LINE)
+        assert one.is_reset()
+        assert eventually(
+            lambda count=count: server.statistics().refused == {Refusal.BROKEN: count}
+        )
+
+
+def test_an_error_in_on_connected_behind_a_proxy_is_the_sessions(serving, client, caplog):
+    def on_connected(self):
+        Recorded.on_connected(self)
+        raise RuntimeError("broken on purpose")
+
+    player = recorded(on_connected=on_connected)
+    one = client(serving(player, proxy_protocol=True))
+    one.sock.sendall(LINE + FRAMING.encode(Packet(1)))
+    assert one.receive_all() == []
+    one.close()
+    player.journal.wait_for("disconnected", DisconnectReason.HANDLER_ERROR)
+    assert player.journal.of("packet") == []
 
 
 def test_rate_limits_hold_behind_a_proxy_too(behind, client):

@@ -411,6 +411,25 @@ def test_an_error_about_a_session_closes_that_one_and_the_room_goes_on(members, 
     assert server.statistics().handler_errors == 1
 
 
+def test_an_error_in_a_posted_call_is_logged_and_the_room_goes_on(members, caplog):
+    server, _, _ = members(0)
+    room = Telling()
+    server.add_room(room)
+    room.post(raising)
+    settle(room)
+    assert "broken on purpose" in caplog.text
+
+
+def test_an_error_in_on_dispose_is_logged_and_the_room_is_over(members, caplog):
+    server, _, _ = members(0)
+    room = Telling()
+    room.on_dispose = raising
+    server.add_room(room)
+    room.dispose()
+    assert eventually(lambda: server.statistics().rooms == 0)
+    assert "on_dispose raised" in caplog.text
+
+
 class Arena(Telling):
     unknown_packet = UnknownPacket.CLOSE
 
