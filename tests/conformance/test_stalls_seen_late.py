@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 from proactor import CompletionPort, Overlapped
@@ -35,3 +37,28 @@ def test_a_packet_that_is_posted_long_after_a_worker_blocked_reaches_another(
     assert other.result().key == "second"
     gate.set()
     blocked.result()
+
+
+PROGRAM = """
+import threading, proactor
+port, gate, taken = proactor.CompletionPort(1), threading.Event(), threading.Event()
+def block():
+    port.get()
+    taken.set()
+    gate.wait(10)
+port.post("first")
+port.post("second")
+threading.Thread(target=block, daemon=True).start()
+taken.wait()
+assert not gate.wait(0.05)
+print(port.get(5).key)
+"""
+
+
+def test_a_worker_that_comes_to_a_full_port_gets_the_packet_that_waits():
+    # Goal: when it was posted nobody waited, so that nobody looks after stalled workers yet.
+    # Method: a process of its own, in which nothing has ever been looked after.
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30
+    )
+    assert (ran.stdout, ran.stderr) == ("second\n", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from proactor import DisconnectReason, Packet, RateAction, Refusal, ServerOptions
+from proactor import DisconnectReason, Overlapped, Packet, RateAction, Refusal, ServerOptions
 from proactor.server.admission import Admission
-from tests.server.serving import is_turned_away, recorded
+from tests.server.serving import FRAMING, is_turned_away, recorded
 from tests.support.streams import eventually
+from tests.support.system import has_ipv6
 
 
 def test_beyond_the_cap_connections_are_reset_and_counted(serving, client):
@@ -175,6 +177,29 @@ def test_the_server_outlives_a_lack_of_descriptors():
         out, errors = process.communicate("", 10)
     assert out == "True\n"
     assert errors.count("an accept failed") == 1
+
+
+def test_an_accept_that_fails_for_want_of_something_is_tried_again(serving, client, caplog):
+    player = recorded()
+    server = serving(player)
+    for _ in range(3):
+        server._acceptor._failed(Overlapped(), OSError(errno.EMFILE, "too many"))
+    server._acceptor._failed(Overlapped(), ConnectionResetError())
+    client(server).send(1)
+    player.journal.wait_for("packet", Packet(1))
+    assert caplog.text.count("an accept failed") == 1
+    assert server.statistics().accept_failures == 3
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+def test_a_server_listens_on_ipv6_too(serving):
+    player = recorded()
+    server = serving(player, host="::1", max_per_address=1)
+    with socket.create_connection(server.address, 5) as one:
+        one.sendall(FRAMING.encode(Packet(1)))
+        player.journal.wait_for("packet", Packet(1))
+        assert player.made[0].peer[0] == "::1"
+    assert f"[::1]:{server.address[1]}" in repr(server)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 
 from proactor import DisconnectReason, Packet, Server, ServerState, StreamLimits, serve
-from tests.server.serving import FRAMING, Client, Crowd, Recorded, recorded
+from tests.server.serving import FRAMING, Client, Crowd, Recorded, is_turned_away, recorded
 from tests.support.sockets import LIMIT
 from tests.support.streams import eventually
 
@@ -86,6 +86,23 @@ def test_those_who_do_not_read_are_reset_at_the_deadline(serving, client):
     assert 0.2 <= time.monotonic() - began < 2.0
     assert stuck.is_reset()
     assert player.journal.of("disconnected") == [DisconnectReason.DRAINING]
+
+
+def test_a_session_that_is_made_while_the_server_drains_is_let_go(serving, client):
+    # Method: the drain has listed the sessions just before this one is entered.
+    player = recorded()
+    server = serving(player)
+    note = server._reception._made
+
+    def note_while_draining(session):
+        server._state = ServerState.DRAINING
+        note(session)
+        server._state = ServerState.SERVING
+
+    server._reception._made = note_while_draining
+    assert is_turned_away(server)
+    assert eventually(lambda: len(server) == 0)
+    assert player.journal.entries == []
 
 
 def test_a_second_stop_cuts_the_drain_short(serving, client, in_thread):

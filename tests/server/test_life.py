@@ -57,7 +57,9 @@ def test_a_session_is_connected_first_and_disconnected_last(serving, client):
     ]
     assert player.journal.of("packet") == [Packet(number, bytes(number)) for number in range(10)]
     assert nothing_is_left(server)
-    assert server.statistics().ended == {DisconnectReason.PEER_CLOSED: 1}
+    statistics = server.statistics()
+    assert statistics.ended == {DisconnectReason.PEER_CLOSED: 1}
+    assert (statistics.frames_received, statistics.bytes_received) == (10, 40 + 45)
 
 
 def raising(self, *arguments):
@@ -229,11 +231,32 @@ def test_a_peer_that_has_sent_all_still_gets_its_answers(serving, client):
 
 
 def test_a_session_that_cannot_be_made_is_let_go_and_counted(serving, client, caplog):
-    server = serving(recorded(__init__=raising))
+    server = serving(recorded(__init__=raising), max_sessions=1)
 
     assert is_turned_away(server)
+    assert is_turned_away(server)  # Its place is free.
     assert "Player() raised" in caplog.text
-    assert eventually(lambda: server.statistics().refused == {Refusal.BROKEN: 1})
+    assert eventually(lambda: server.statistics().refused == {Refusal.BROKEN: 2})
+
+
+def test_a_session_that_ends_before_its_first_turn_is_never_heard_of(serving, client):
+    # Method: as when the server drains between the accept and the first turn.
+    player = recorded()
+    server = serving(player, max_sessions=1)
+    note = server._reception._made
+
+    def note_and_abort(session):
+        note(session)
+        session.abort()
+
+    server._reception._made = note_and_abort
+    assert is_turned_away(server)
+    assert nothing_is_left(server)
+    server._reception._made = note
+    one = client(server)  # Its place is free.
+    one.send(1)
+    player.journal.wait_for("packet", Packet(1))
+    assert [entry[0] for entry in player.journal.entries] == ["connected", "packet"]
 
 
 def test_ids_are_never_used_again(serving, client):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from proactor import DisconnectReason, FramingError, Packet, PacketFraming, Refusal
 from proactor.server.proxied import ProxiedFraming
 from proactor.server.proxy_protocol import ProxyHeader
-from tests.server.serving import FRAMING, recorded
+from tests.server.serving import FRAMING, Recorded, recorded
 from tests.server.test_proxy_protocol import GOOD, V4, v2
 from tests.support.sockets import reset
 from tests.support.streams import eventually
@@ -60,6 +61,17 @@ def test_a_health_check_of_the_proxy_keeps_the_proxys_address(behind, client):
     assert player.made[0].peer == one.sock.getsockname()
 
 
+def test_the_time_limit_is_for_the_header_alone(behind, client):
+    server, player = behind(proxy_timeout=0.1)
+    one = client(server)
+    one.sock.sendall(LINE)
+    player.journal.wait(lambda entries: entries)
+    assert server.statistics().timers == 0
+    assert not threading.Event().wait(0.2)
+    one.send(1)
+    player.journal.wait_for("packet", Packet(1))
+
+
 def test_a_header_in_pieces_is_a_header(behind, client):
     server, player = behind()
     one = client(server)
@@ -73,7 +85,7 @@ def test_a_header_in_pieces_is_a_header(behind, client):
 @pytest.mark.parametrize("how", ["no header", "closed", "reset", "too late"])
 def test_a_connection_without_a_header_becomes_no_session(behind, client, how, caplog):
     caplog.set_level(logging.DEBUG, "proactor.server")
-    server, player = behind(proxy_timeout=0.1 if how == "too late" else 5.0)
+    server, player = behind(proxy_timeout=0.1 if how == "too late" else 5.0, max_sessions=1)
     one = client(server)
     one.sock.sendall(b"PROXY TC")
     if how != "too late":
@@ -108,6 +120,35 @@ def test_the_cap_of_an_address_is_that_of_the_client(behind, client):
 
     assert eventually(lambda: server.statistics().refused == {Refusal.ADDRESS_FULL: 1})
     assert len(server) == 2
+
+
+def raising(self, *arguments):
+    raise RuntimeError("broken on purpose")
+
+
+def test_a_session_that_cannot_be_made_behind_a_proxy_is_let_go(serving, client, caplog):
+    server = serving(recorded(__init__=raising), proxy_protocol=True, max_sessions=1)
+    for count in (1, 2):
+        one = client(server)
+        one.sock.sendall(LINE)
+        assert one.is_reset()
+        assert eventually(
+            lambda count=count: server.statistics().refused == {Refusal.BROKEN: count}
+        )
+
+
+def test_an_error_in_on_connected_behind_a_proxy_is_the_sessions(serving, client, caplog):
+    def on_connected(self):
+        Recorded.on_connected(self)
+        raise RuntimeError("broken on purpose")
+
+    player = recorded(on_connected=on_connected)
+    one = client(serving(player, proxy_protocol=True))
+    one.sock.sendall(LINE + FRAMING.encode(Packet(1)))
+    assert one.receive_all() == []
+    one.close()
+    player.journal.wait_for("disconnected", DisconnectReason.HANDLER_ERROR)
+    assert player.journal.of("packet") == []
 
 
 def test_rate_limits_hold_behind_a_proxy_too(behind, client):

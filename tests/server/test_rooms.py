@@ -325,6 +325,39 @@ def test_what_waits_for_a_mover_is_bounded_too(members):
     sender.join(5)
 
 
+def test_a_session_may_move_on_and_back_before_it_has_arrived(members):
+    # Method: both rooms are held; what happens meanwhile is only in their mailboxes.
+    _, [session], _ = members(1)
+    gate = threading.Event()
+    here, there = Telling("here"), Telling("there")
+    there.journal = here.journal
+    here.join(session)
+    session.server.add_room(there)
+    settle(here)
+    for room in (here, there):
+        room.post(gate.wait, 10)
+    here.deliver(session, Packet(1))
+    assert here.move(session, there)
+    there.deliver(session, Packet(2))
+    assert there.move(session, here)
+    here.deliver(session, Packet(3))
+    assert here.move(session, there)
+    there.deliver(session, Packet(4))
+    here.deliver(session, Packet(5))  # It finds the session where it is.
+    gate.set()
+    here.journal.wait_for("packet", 5)
+
+    shown = [entry if entry[0] == "packet" else entry[0] for entry in here.journal.entries]
+    assert shown == [
+        "join",
+        ("packet", 1),
+        *("leave", "join", ("packet", 2)),
+        *("leave", "join", ("packet", 3)),
+        *("leave", "join", ("packet", 4), ("packet", 5)),
+    ]
+    assert list(there) == [session] and list(here) == []
+
+
 def test_a_move_into_a_full_room_changes_nothing(members):
     _, sessions, _ = members(2)
     here, there = Room("here"), Room("there", max_members=1)
@@ -376,6 +409,25 @@ def test_an_error_about_a_session_closes_that_one_and_the_room_goes_on(members, 
     assert list(room) == [sessions[1]]
     assert "broken on purpose" in caplog.text and f"{sessions[0].id:#x}" in caplog.text
     assert server.statistics().handler_errors == 1
+
+
+def test_an_error_in_a_posted_call_is_logged_and_the_room_goes_on(members, caplog):
+    server, _, _ = members(0)
+    room = Telling()
+    server.add_room(room)
+    room.post(raising)
+    settle(room)
+    assert "broken on purpose" in caplog.text
+
+
+def test_an_error_in_on_dispose_is_logged_and_the_room_is_over(members, caplog):
+    server, _, _ = members(0)
+    room = Telling()
+    room.on_dispose = raising
+    server.add_room(room)
+    room.dispose()
+    assert eventually(lambda: server.statistics().rooms == 0)
+    assert "on_dispose raised" in caplog.text
 
 
 class Arena(Telling):
@@ -465,6 +517,20 @@ def test_missed_ticks_are_caught_up_to_a_limit_and_counted(members):
     settle(room)
     assert eventually(lambda: room.tick_statistics().skipped >= 10)
     assert room.tick_statistics().latest < 0.2
+
+
+def test_a_room_whose_ticks_take_too_long_still_does_the_rest(members):
+    class Slow(Telling):
+        def on_tick(self, step):
+            time.sleep(2 * step)
+
+    server, _, _ = members(1)
+    room = Slow(tick=0.01)
+    server.add_room(room)
+    settle(room)
+    assert eventually(lambda: room.tick_statistics().overruns >= 5)
+    settle(room)
+    assert room.tick_statistics().skipped > 0
 
 
 def test_an_error_in_on_tick_is_logged_and_the_ticks_go_on(members, caplog):

@@ -99,8 +99,8 @@ class Group:
             TypeError: The framing cannot encode such an item.
         """
         with self._lock:
-            members, framing = self._members, self._framing
-            if not members or framing is None:
+            framing = self._framing
+            if not self._members or framing is None:
                 return []
             everybody, latest = self._all, self._latest
         assert everybody is not None and latest is not None
@@ -109,9 +109,15 @@ class Group:
         refused = self._settle(everybody.broadcast_frame(frame, skipped, key), frame, key)
         if len(latest):
             if key is None:
-                key = next(iter(members.values())).key_of(item)
+                key = self._key_of(item)
             refused += self._settle(latest.broadcast_frame(frame, skipped, key), frame, key)
         return refused
+
+    def _key_of(self, item: Any) -> Hashable | None:
+        for session in self.members():
+            if session.slow_consumer is SlowConsumer.LATEST:
+                return session.key_of(item)
+        return None  # The last of them has just left.
 
     def _settle(self, streams: list[Stream], frame: bytes, key: Hashable | None) -> list[Session]:
         """Let the policy of each member decide whose queue was full."""

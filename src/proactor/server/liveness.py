@@ -52,6 +52,8 @@ class Liveness:
             self._timer.cancel()
 
     def _look(self) -> None:
+        if self._is_over:
+            return
         now = time.monotonic()
         session = self._session
         waits = []

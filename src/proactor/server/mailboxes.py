@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from proactor.errors import PortClosed
 from proactor.port import CompletionPort
 from proactor.server.hosting import logger
 
@@ -98,7 +99,11 @@ class Mailbox:
         if self._state is _State.IDLE and (self._calls or self._again):
             assert self._port is not None, "an idle mailbox is bound"
             self._state = _State.QUEUED
-            self._port.post(self._turn)
+            try:
+                self._port.post(self._turn)
+            except PortClosed:  # Of a server that is over: nobody will run anything.
+                self._state = _State.CLOSED
+                self._calls.clear()
 
     def __len__(self) -> int:
         return len(self._calls)

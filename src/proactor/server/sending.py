@@ -51,8 +51,6 @@ class Sending:
         return self._was_refused(item, key)
 
     def _was_refused(self, item: Any, key: Hashable | None) -> bool:
-        if self._stream.is_closing:
-            return False
         if key is None and self.slow_consumer is SlowConsumer.LATEST:
             key = self.key_of(item)
         return self.overflow(self.framing.encode(item), key)

@@ -143,6 +143,8 @@ class UserspacePort:
         if self._may_take():
             return
         self._waiters.append(record)
+        if self._queue:
+            self._dispatcher.starve()
         record.alertable = alertable
         newest = True
         try:
