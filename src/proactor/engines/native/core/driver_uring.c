@@ -419,7 +419,9 @@ static int turn_ring(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int l
     enter(engine, timeout_ns != 0, timeout_ns, &result);
     reap(engine);
     if (has_asked && ring_must_enter(&uring->ring)) {
-        /* What had come for the streams that have just begun: all of it, not some first. */
+        /* What had come for the streams that have just begun: all of it, not some first; but not
+         * more for those that have had enough. */
+        serve_asked(engine);
         enter(engine, 0, 0, &result);
         reap(engine);
     }

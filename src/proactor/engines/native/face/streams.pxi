@@ -137,7 +137,7 @@ cdef class StreamCore:
     def sink(self, value):
         self._sink = value
         if self.is_held:
-            self.received = value.received
+            self.received = getattr(value, "received", None)
 
     # -- sending --
 
