@@ -93,7 +93,7 @@ def load(
             raise Misused(f"--{name} {value} is out of range: give more than 0, or leave it out")
     kind: Any = traffic  # The plan checks it.
     amounts = (connections, size or 0, depth or 0, duration, messages or 0, warmup, rate or 0.0)
-    order = "big" if big_endian else "little"
+    order: Any = "big" if big_endian else "little"
     plan = LoadPlan(port, host, kind, *amounts, ramp, timeout, frame_id, order, others_only)
     report = _run(plan, pure)
     if as_json:

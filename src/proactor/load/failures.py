@@ -54,13 +54,13 @@ class Failure:
         return f"connection {self.connection}: {self._what(fans)}"
 
     def _what(self, fans: bool) -> str:
-        reason = os.strerror(self.number) if self.number else ""
         after = f"after {self.position:,} right bytes"
         match self.kind:
             case FailureKind.REFUSED:
-                return f"it cannot be opened: {reason}"
+                return f"it cannot be opened: {os.strerror(self.number)}"
             case FailureKind.CLOSED:
-                return f"the server ended it {after}{': ' if reason else ''}{reason}"
+                reason = f": {os.strerror(self.number)}" if self.number else ""
+                return f"the server ended it {after}{reason}"
             case FailureKind.WRONG:
                 return (
                     f"byte {self.position:,} of the replies is 0x{self.got:02x} "

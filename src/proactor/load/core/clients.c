@@ -17,6 +17,9 @@ void give_up(struct load *self, struct client *client, struct load_failure failu
     if (total < LOAD_FIRST_FAILURES)
         self->counts.first[total] = failure;
     self->counts.failed[failure.kind]++;
+    /* What came due for it and was not sent is not sent by another. */
+    if (self->plan.messages && client->due && client->state == CLIENT_RUNS)
+        self->budget -= client->due + client->hellos - client->begun;
     self->in_progress -= client->state == CLIENT_CONNECTS;
     self->counts.greeted -= client->state == CLIENT_RUNS;
     client->state = CLIENT_GONE;

@@ -119,6 +119,17 @@ static bool wrong_prefix(struct load *self, struct client *client, uint32_t send
     return false;
 }
 
+/* There is no such sender: the byte that makes the number too large is wrong. */
+static bool wrong_sender(struct load *self, struct client *client, uint32_t sender)
+{
+    uint32_t last = self->plan.connections - 1, byte = 3;
+    while ((sender >> 8 * byte & 0xff) == (last >> 8 * byte & 0xff))
+        byte--;
+    wrong_byte(self, client, FRAME + STAMP / 2 + byte, last >> 8 * byte & 0xff,
+               client->prefix[FRAME + STAMP / 2 + byte]);
+    return false;
+}
+
 /* Judge a frame by its prefix; false: it was wrong, and the client is given up. */
 static bool is_due(struct load *self, struct client *client)
 {
@@ -127,12 +138,12 @@ static bool is_due(struct load *self, struct client *client)
     memcpy(stamp, client->prefix + FRAME, STAMP);
     uint32_t number = le32toh(stamp[0]), from = le32toh(stamp[1]);
     build_prefix(self, from, number, wanted);
-    if (from >= self->plan.connections)
-        return wrong_prefix(self, client, index_of(self, client), number);
-    const struct client *sender = &self->clients[from];
-    uint32_t due = client->next[from];
     if (memcmp(wanted, client->prefix, FRAME) != 0)
         return wrong_prefix(self, client, from, number);
+    if (from >= self->plan.connections)
+        return wrong_sender(self, client, from);
+    const struct client *sender = &self->clients[from];
+    uint32_t due = client->next[from];
     if (self->plan.others_only && sender == client) {
         give_up(self, client, (struct load_failure){.kind = LOAD_SURPLUS});
         return false;

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from proactor.load.failures import FailureKind
+from proactor.load.plan import FRAME, STAMP
 from proactor.load.pure.client import Client, State
 from proactor.load.pure.streams import HELLO, PREFIX, Stream, first_difference, stamp_of
 
@@ -146,13 +147,13 @@ class FanOutAccount(EchoAccount):
 
     def _judge(self, client: Client, frame: bytes) -> Wrong | None:
         number, index = stamp_of(frame)
-        if index >= len(self.clients):
-            return self._differs(client, frame, client.index, number)
-        sender = self.clients[index]
         header = self.stream.header
-        due = client.due_from[index]
         if frame[: len(header)] != header:
             return self._differs(client, frame, index, number)
+        if index >= len(self.clients):
+            return self._wrong_sender(client, frame, index)
+        sender = self.clients[index]
+        due = client.due_from[index]
         if self.others_only and sender is client:
             return Wrong(FailureKind.SURPLUS)
         sent = self._numbers(sender)
@@ -166,6 +167,14 @@ class FanOutAccount(EchoAccount):
         if not self.stream.message(index, number).startswith(frame):
             return self._differs(client, frame, index, number)
         return None
+
+    def _wrong_sender(self, client: Client, frame: bytes, sender: int) -> Wrong:
+        """There is no such sender: the byte that makes the number too large is wrong."""
+        last = len(self.clients) - 1
+        byte = ((sender ^ last).bit_length() - 1) // 8
+        at = FRAME + STAMP // 2 + byte
+        client.received += at
+        return Wrong(FailureKind.WRONG, expected=last >> 8 * byte & 0xFF, got=frame[at])
 
     def _differs(self, client: Client, frame: bytes, sender: int, number: int) -> Wrong:
         wanted = self.stream.message(sender, number)

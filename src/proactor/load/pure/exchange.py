@@ -57,6 +57,9 @@ class Exchange:
             kind, *about = wrong
             self.first.append((int(kind), client.index, client.received, *about, number))
         self.failed[wrong.kind] += 1
+        # What came due for it and was not sent is not sent by another.
+        if self.options["messages"] and client.due and client.state is State.RUNS:
+            self.budget -= client.due + client.hellos - client.begun
         self.in_progress -= client.state is State.CONNECTS
         self.counters.greeted -= client.state is State.RUNS
         self.counters.alive -= 1
