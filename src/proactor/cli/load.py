@@ -26,6 +26,9 @@ from proactor.load.plan import KINDS
 _CPU_LIMIT = 0.95
 """From this part of a CPU on, the generator itself may have been what was measured."""
 
+_LONG_ENOUGH = 0.2
+"""Seconds that must have been measured for that to mean anything."""
+
 _WORDS = {
     FailureKind.REFUSED: "could not be opened",
     FailureKind.CLOSED: "were ended by the server",
@@ -189,7 +192,7 @@ def _tell_notes(report: Report) -> None:
             f"the server did not keep up: {counts.unsent:,} messages that were due were never "
             "sent; they are in the latencies with the time that they waited"
         )
-    if report.cpu_share > _CPU_LIMIT:
+    if report.cpu_share > _CPU_LIMIT and report.seconds > _LONG_ENOUGH:
         _say(
             f"the load used {report.cpu_share:.0%} of its CPU, so it was the limit: "
             "the server may do more"
