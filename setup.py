@@ -113,7 +113,7 @@ def _folder(package: str, build: str | None) -> Path:
     return Path(build or "src", *package.split("."))
 
 
-def extension(package: str, name: str, sources: list[Path]) -> Extension:
+def extension(name: str, sources: list[Path], package: str = PACKAGE) -> Extension:
     """Return the extension of the Cython file `name` and of C files."""
     source = _folder(package, None)
     return Extension(
@@ -128,10 +128,10 @@ def extension(package: str, name: str, sources: list[Path]) -> Extension:
 
 
 if __name__ == "__main__":
+    load = extension("_generator", sorted(_folder(LOAD, None).glob("core/*.c")), LOAD)
     sources = sorted(SOURCE.glob("core/*.c"))
-    core = extension(PACKAGE, "_core", [path for path in sources if path.stem in RING])
-    engine = extension(PACKAGE, "_engine", [path for path in sources if path.stem not in RING])
-    load = extension(LOAD, "_generator", sorted(_folder(LOAD, None).glob("core/*.c")))
+    core = extension("_core", [path for path in sources if path.stem in RING])
+    engine = extension("_engine", [path for path in sources if path.stem not in RING])
     setup(
         ext_modules=[] if REASON else [core, engine, load],
         cmdclass={"build_ext": BuildNative, "build_py": BuildModules},
