@@ -7,6 +7,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+static void reset_at_close(int fd)
+{
+    struct linger at_once = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 void give_up(struct load *self, struct client *client, struct load_failure failure)
 {
     uint64_t total = 0;
@@ -32,9 +38,7 @@ void give_up(struct load *self, struct client *client, struct load_failure failu
     if (failure.kind == LOAD_CLOSED || failure.kind == LOAD_SILENT)
         self->counts.missing += owed;
     if (client->fd >= 0) {
-        /* A reset: nothing of what it still does is of use, and it frees the port at once. */
-        struct linger at_once = {.l_onoff = 1};
-        setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        reset_at_close(client->fd); /* Nothing of what it still does is of use. */
         close(client->fd);
     }
     client->fd = -1;
@@ -71,6 +75,8 @@ void open_client(struct load *self, struct client *client)
         return;
     }
     setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (plan->resets)
+        reset_at_close(client->fd);
     const struct sockaddr *address = (const struct sockaddr *)&plan->address;
     if (connect(client->fd, address, plan->address_length) < 0 && errno != EINPROGRESS) {
         refuse(self, client, errno);

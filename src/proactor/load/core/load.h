@@ -44,6 +44,7 @@ struct load_plan {
     uint16_t id;       /* Of each frame. */
     bool big_endian;   /* The frame's header. */
     bool others_only;  /* Fan-out: the server leaves the sender out. */
+    bool resets;       /* End with a reset: no port is left in TIME_WAIT. */
     bool holds;        /* All wait for the last greeting; a fan-out must. */
     double rate;       /* Messages a second in all; 0: a closed loop. */
     uint64_t messages; /* Begun after the greetings, then it ends; 0: by time alone. */
