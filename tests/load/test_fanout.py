@@ -159,3 +159,33 @@ def test_members_whom_nobody_hears_are_silent(run, opened):
 
     assert report.counts.failed[FailureKind.SILENT] == 3
     assert "nobody has seen its greeting in time" in report.failures()[0]
+
+
+@pytest.mark.parametrize("depth", [1, 8])
+@pytest.mark.parametrize("others_only", [False, True])
+def test_the_account_is_right_after_members_have_left(run, opened, depth, others_only):
+    # Goal: nobody awaits what those who left would have got or sent, so the run ends at its end.
+    class Dropping(FanOutServer):
+        def _send_all(self, sender: int, count: int, frame: bytes) -> None:
+            if sender in (1, 3) and count == 0:
+                self.members.pop(sender).close()
+            super()._send_all(sender, count, frame)
+
+    server = opened(Dropping(SIZE, others_only=others_only))
+
+    report = run(
+        server.port, kind="fanout", size=SIZE, depth=depth, connections=5, messages=200,
+        others_only=others_only, timeout=30.0, duration=30.0,
+    )  # fmt: skip
+
+    assert report.failed == report.counts.failed[FailureKind.CLOSED] == 2
+    assert report.seconds < 20
+    assert (report.counts.sent, report.counts.outstanding) == (200, 0)
+
+
+def test_who_was_greeted_is_not_silent_while_others_are_still_opened(run, opened):
+    server = opened(FanOutServer(SIZE))
+
+    report = run(server.port, kind="fanout", size=SIZE, ramp=0.6, timeout=0.2, messages=10)
+
+    assert report.is_right, report.failures()

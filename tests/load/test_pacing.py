@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from proactor.load import FailureKind
 from proactor.load.generator import Phase
 from tests.load.servers import FanOutServer, MessageServer, ThreadedServer, exactly
 
@@ -50,7 +51,14 @@ def test_exactly_as_many_messages_are_in_flight_as_the_depth_says(run, opened, d
 
 
 def test_connections_are_opened_over_the_ramp(run, opened):
-    server = opened(MessageServer(SIZE))
+    before_the_last: list[int] = []
+
+    def look(connection: int, message: int, content: bytes) -> bytes:
+        if (connection, message) == (3, 0):
+            before_the_last.append(server.seen[0])
+        return content
+
+    server = opened(MessageServer(SIZE, look))
 
     report = run(server.port, size=SIZE, connections=4, ramp=0.4, duration=0.1, warmup=0)
 
@@ -58,7 +66,7 @@ def test_connections_are_opened_over_the_ramp(run, opened):
     first, *_, last = server.accepted
     assert 0.25 <= last - first < 2
     # In a closed loop who is open does not wait for the others.
-    assert server.seen[0] > 2
+    assert before_the_last[0] > 2
 
 
 def test_without_a_ramp_nobody_begins_before_all_have_been_greeted(run, opened):
@@ -212,3 +220,35 @@ def test_a_number_of_messages_at_a_rate_ends_also_where_a_connection_is_given_up
     assert report.failed == 1
     assert report.seconds < 30
     assert 60 <= report.counts.sent < 90
+
+
+def test_what_never_came_is_missing_also_where_the_end_came_from_outside(run, opened):
+    # Method: the time-out is a minute; what ends the waiting is the patience of the end.
+    server = opened(MessageServer(SIZE, lambda c, n, m: b"" if (c, n) == (1, 1) else m))
+    seen = []
+
+    def watch(moment) -> None:
+        seen.append(moment.counts)
+
+    report = run(
+        server.port, size=SIZE, duration=3600.0, timeout=60.0, watch=watch,
+        stops=lambda: seen[-1].messages > 0,
+    )  # fmt: skip
+
+    assert report.interrupted and not report.is_right
+    assert report.counts.failed[FailureKind.SILENT] == report.counts.missing == 1
+
+
+def test_what_comes_after_the_very_last_reply_is_more_than_was_sent(run, opened):
+    # Method: the server speaks between the last reply and the last look, when the run is watched.
+    server = opened(MessageServer(SIZE))
+
+    def speak(moment) -> None:
+        if moment.counts.phase is Phase.DRAIN and moment.counts.outstanding == 0:
+            for sock in server.socks:
+                sock.sendall(b"x")
+
+    report = run(server.port, size=SIZE, messages=30, watch=speak)
+
+    assert report.counts.failed[FailureKind.SURPLUS] == 3
+    assert {failure.position % SIZE for failure in report.counts.first} == {0}

@@ -48,8 +48,8 @@ uint64_t leave_fan_out(struct load *self, struct client *client)
     uint64_t owed = 0, at = now();
     for (uint32_t i = 0; i < self->plan.connections; i++) {
         struct client *sender = &self->clients[i];
-        if (sender->state != CLIENT_RUNS || (self->plan.others_only && sender == client))
-            continue;
+        if (sender->state != CLIENT_RUNS)
+            continue; /* Nor is the client itself, any more. */
         for (uint64_t n = client->next[i]; n < numbers_of(self, sender); n++, owed++)
             reach(self, sender, n + sender->hellos, at);
     }

@@ -79,14 +79,12 @@ class EchoAccount:
         return None
 
     def _wanted(self, client: Client) -> memoryview:
-        """Return what was sent of the oldest message and has not come back; maybe nothing."""
+        """Return what has not come back of the oldest message; nothing if nothing is awaited."""
         if client.done >= client.begun:
             return memoryview(b"")
         if not client.reply:
             client.reply = self.stream.message(client.index, client.done)
-        size = self.stream.size
-        sent = size - (len(client.rest) if client.done == client.begun - 1 else 0)
-        return memoryview(client.reply)[client.received - client.done * size : sent]
+        return memoryview(client.reply)[client.received - client.done * self.stream.size :]
 
     def left(self, client: Client) -> int:
         """Take note that a connection was given up; return how many replies it still awaited."""
@@ -214,7 +212,7 @@ class FanOutAccount(EchoAccount):
         """Have nobody await anything for it, or from it."""
         counters, owed = self.counters, 0
         for sender in self.clients:
-            if sender.state is not State.RUNS or (self.others_only and sender is client):
+            if sender.state is not State.RUNS:  # Nor is the client itself, any more.
                 continue
             numbers = range(client.due_from[sender.index], self._numbers(sender))
             owed += len(numbers)
