@@ -152,7 +152,11 @@ def _tell_pure(reason: str) -> None:
 def _lines(report: Report) -> Iterator[str]:
     plan, counts, latencies = report.plan, report.counts, report.latencies
     what = "deliveries" if plan.kind == "fanout" else "messages"
-    loop = f"open loop, {plan.rate:,.6g} messages/s" if plan.rate else "closed loop"
+    loop = (
+        f"open loop, {plan.rate:,.{0 if plan.rate >= 10 else 3}f} messages/s"
+        if plan.rate
+        else "closed loop"
+    )
     yield (
         f"{plan.kind} of {shown.byte_count(plan.message_size)} over "
         f"{shown.counted(plan.connections, 'connection')}, {plan.in_flight:,} in flight each, "

@@ -3,7 +3,11 @@
 from typing import Any
 
 class NativeLoad:
-    """One load; a thread at a time may drive it. After `close` every other call is a ValueError."""
+    """One load, driven by one thread.
+
+    After `close` every other call is a ValueError; while another thread is inside `run`, every call
+    is a RuntimeError, and changes nothing.
+    """
 
     def __init__(self, family: int, address: tuple[Any, ...], options: dict[str, Any]) -> None:
         """Make it for a socket address with a numeric host; nothing is opened yet.

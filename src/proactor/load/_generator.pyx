@@ -94,6 +94,7 @@ cdef void put_address(load_plan *plan, int family, tuple address):
 
 cdef class NativeLoad:
     cdef load *c
+    cdef bint runs  # Another thread is inside `run`, which holds no interpreter lock.
 
     def __cinit__(self, family, tuple address, dict options):
         cdef load_plan plan
@@ -124,13 +125,17 @@ cdef class NativeLoad:
     cdef load *open(self) except NULL:
         if self.c is NULL:
             raise ValueError("the load is closed: make another one")
+        if self.runs:
+            raise RuntimeError("the load is running in another thread: ask between two runs")
         return self.c
 
     def run(self, uint64_t nanoseconds):
         cdef load *c = self.open()
         cdef int phase
+        self.runs = True
         with nogil:
             phase = load_run(c, nanoseconds)
+        self.runs = False
         return phase
 
     def stop(self, uint64_t patience):
@@ -172,7 +177,6 @@ cdef class NativeLoad:
         return [latencies.buckets[index] for index in range(LOAD_BUCKETS)], latencies.largest
 
     def close(self):
-        cdef load *c = self.c
-        self.c = NULL
-        if c is not NULL:
-            load_close(c)
+        if self.c is not NULL:
+            load_close(self.open())
+            self.c = NULL
