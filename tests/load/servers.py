@@ -23,8 +23,8 @@ def echoed(connection: int, message: int, content: bytes) -> bytes:
 class ThreadedServer:
     """A listener on loopback with a thread for each connection."""
 
-    def __init__(self) -> None:
-        self.listener = plain_listener()
+    def __init__(self, family: int = socket.AF_INET) -> None:
+        self.listener = plain_listener(family)
         self.listener.settimeout(None)
         self.port: int = self.listener.getsockname()[1]
         self.threads: list[threading.Thread] = []
@@ -89,10 +89,16 @@ class MessageServer(ThreadedServer):
     An answer leaves `part` bytes at a time.
     """
 
-    def __init__(self, size: int, answer: Answer = echoed, part: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        size: int,
+        answer: Answer = echoed,
+        part: int = 1 << 20,
+        family: int = socket.AF_INET,
+    ) -> None:
         self.size, self.answer, self.part = size, answer, part
         self.seen: list[int] = []
-        super().__init__()
+        super().__init__(family)
 
     def serve(self, number: int, sock: socket.socket) -> None:
         self.seen.append(0)

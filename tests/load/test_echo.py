@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import struct
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from proactor.load import Failure, FailureKind, Report
 from tests.load.servers import MessageServer
 from tests.support.sockets import closed_address, plain_listener
+from tests.support.system import has_ipv6
 
 SIZE = 64
 
@@ -226,3 +228,20 @@ def test_only_the_first_failures_are_told_one_by_one_and_all_are_counted(run):
 
     assert report.failed == 40
     assert len(report.failures()) == 16
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+def test_a_server_may_have_an_address_of_ipv6(run, opened):
+    server = opened(MessageServer(SIZE, family=socket.AF_INET6))
+
+    assert run(server.port, host="::1", size=SIZE, messages=5).is_right
+
+
+def test_a_server_that_reads_slowly_gets_all_and_nothing_is_wrong(run, opened):
+    # Goal: short sends. Method: far more in flight than the socket buffers hold, read bit by bit.
+    server = opened(MessageServer(300_000, part=20_000))
+
+    report = run(server.port, size=300_000, depth=40, connections=1, messages=60, timeout=10.0)
+
+    assert report.is_right, report.failures()
+    assert report.counts.messages == 60
