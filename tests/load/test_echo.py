@@ -245,3 +245,16 @@ def test_a_server_that_reads_slowly_gets_all_and_nothing_is_wrong(run, opened):
 
     assert report.is_right, report.failures()
     assert report.counts.messages == 60
+
+
+@pytest.mark.parametrize("size", [1, 9])
+def test_a_piece_of_a_single_byte_is_compared_too(run, opened, size):
+    # Method: the only byte of a message, and the only one behind the stamp.
+    def flip(connection: int, message: int, content: bytes) -> bytes:
+        return content[:-1] + bytes([content[-1] ^ 1]) if message == 2 else content
+
+    server = opened(MessageServer(size, flip))
+
+    failure = only_failure(run(server.port, size=size, connections=1, messages=5))
+
+    assert (failure.kind, failure.position) == (FailureKind.WRONG, 3 * size - 1)
