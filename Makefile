@@ -61,7 +61,8 @@ cover: ## run the tests and show what they do not reach
 	@tools/check.sh cover
 
 clean: ## remove what the other targets made
-	@rm -f src/proactor/engines/native/_core.*.so src/proactor/engines/native/not_built.*.txt
+	@rm -f src/proactor/engines/native/*.so src/proactor/engines/native/not_built.*.txt
+	@rm -f src/proactor/load/*.so src/proactor/load/not_built.*.txt
 	@rm -rf .venv .venvs .wine build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache
 	@rm -rf .pytest_cache .hypothesis benchmarks/.build
 	@find src tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +

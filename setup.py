@@ -1,8 +1,9 @@
-"""The build of the native part, which is optional; everything else stands in pyproject.toml.
+"""The build of the native parts, which are optional; everything else stands in pyproject.toml.
 
-Where it is not to be built, or cannot be, the package installs all the same. The reason is then
-written beside its modules, where `proactor engine` finds it; a file for each interpreter, since
-several may share one source tree.
+There are two: the native engine, and the load generator. Where they are not to be built, or cannot
+be, the package installs all the same. The reason is then written beside the modules of the part,
+where `proactor engine` and `proactor load` find it; a file for each interpreter, since several may
+share one source tree.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 PACKAGE = "proactor.engines.native"
+LOAD = "proactor.load"
+PARTS = {PACKAGE: ("_core", "_engine"), LOAD: ("_generator",)}
+"""The packages with a native part, and their extensions."""
+
 SOURCE = Path("src", *PACKAGE.split("."))
 ARCHITECTURES = ("x86_64", "aarch64")
 
@@ -27,7 +32,7 @@ RING = ("probe", "ring", "sys")
 
 
 def why_not(environment: Mapping[str, str], system: str, machine: str, python: str) -> str | None:
-    """Say why the native part is not to be built; None where it is."""
+    """Say why the native parts are not to be built; None where they are."""
     if environment.get("PROACTOR_PURE", "") not in ("", "0"):
         return "PROACTOR_PURE asked the installation to leave it out"
     if system != "linux":
@@ -48,7 +53,7 @@ def write_down(folder: Path, reason: str | None) -> None:
     note = folder / f"not_built.{tag}.txt"
     note.unlink(missing_ok=True)
     if reason is not None:
-        for name in ("_core", "_engine"):
+        for name in (name for names in PARTS.values() for name in names):
             (folder / f"{name}.{tag}.so").unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         note.write_text(f"{reason}\n", encoding="utf-8")
@@ -70,24 +75,25 @@ class BuildModules(build_py):
     def run(self) -> None:
         """Copy them, unless the installation is editable."""
         super().run()
-        if REASON is not None:
-            write_down(SOURCE if self.editable_mode else _below(self.build_lib), REASON)
+        for package in PARTS if REASON is not None else ():
+            write_down(_folder(package, None if self.editable_mode else self.build_lib), REASON)
 
 
 class BuildNative(build_ext):
-    """Builds the extension where that is possible, and elsewhere writes down why it is not."""
-
-    reason: str | None = None
+    """Builds the extensions where that is possible, and elsewhere writes down why it is not."""
 
     def initialize_options(self) -> None:
         """Have the C code that Cython writes put away from the sources."""
         super().initialize_options()
         self.cython_c_in_temp = True
+        self.reasons: dict[str, str] = {}  # By package: one part may fail and the other not.
 
     def run(self) -> None:
         """Build, never fail, and leave the note where the modules are."""
         super().run()
-        write_down(SOURCE if self.inplace else _below(self.build_lib), self.reason)
+        for package in PARTS:
+            folder = _folder(package, None if self.inplace else self.build_lib)
+            write_down(folder, self.reasons.get(package))
 
     def build_extension(self, extension: Extension) -> None:
         """Build `extension`; what goes wrong becomes the reason."""
@@ -96,22 +102,25 @@ class BuildNative(build_ext):
 
             super().build_extension(extension)
         except Exception as error:  # Whatever it is: the package works without the native part.
-            self.reason = in_words(error)
-            write_down(_below(self.build_lib), self.reason)
-            print(f"proactor: no native part: {self.reason}", file=sys.stderr)
+            package = extension.name.rpartition(".")[0]
+            self.reasons[package] = in_words(error)
+            write_down(_folder(package, self.build_lib), self.reasons[package])
+            print(f"proactor: no {extension.name}: {self.reasons[package]}", file=sys.stderr)
 
 
-def _below(folder: str) -> Path:
-    return Path(folder, *PACKAGE.split("."))
+def _folder(package: str, build: str | None) -> Path:
+    """Return where the modules of `package` are: in a build's folder, or None: the sources."""
+    return Path(build or "src", *package.split("."))
 
 
-def extension(name: str, sources: list[Path]) -> Extension:
+def extension(name: str, sources: list[Path], package: str = PACKAGE) -> Extension:
     """Return the extension of the Cython file `name` and of C files."""
+    source = _folder(package, None)
     return Extension(
-        f"{PACKAGE}.{name}",
-        sources=[str(SOURCE / f"{name}.pyx"), *map(str, sources)],
-        depends=sorted(map(str, [*SOURCE.glob("core/**/*.h"), *SOURCE.glob("face/*.pxi")])),
-        include_dirs=[str(SOURCE)],
+        f"{package}.{name}",
+        sources=[str(source / f"{name}.pyx"), *map(str, sources)],
+        depends=sorted(map(str, [*source.glob("core/**/*.h"), *source.glob("face/*.pxi")])),
+        include_dirs=[str(source)],
         extra_compile_args=["-std=gnu11", "-fvisibility=hidden", "-pthread"],
         extra_link_args=["-pthread"],
         optional=True,
@@ -119,10 +128,11 @@ def extension(name: str, sources: list[Path]) -> Extension:
 
 
 if __name__ == "__main__":
+    load = extension("_generator", sorted(_folder(LOAD, None).glob("core/*.c")), LOAD)
     sources = sorted(SOURCE.glob("core/*.c"))
     core = extension("_core", [path for path in sources if path.stem in RING])
     engine = extension("_engine", [path for path in sources if path.stem != "probe"])
     setup(
-        ext_modules=[] if REASON else [core, engine],
+        ext_modules=[] if REASON else [core, engine, load],
         cmdclass={"build_ext": BuildNative, "build_py": BuildModules},
     )

@@ -13,8 +13,12 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 BUILD = HERE / ".build"
-FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror")
+LOAD_CORE = HERE.parent / "src" / "proactor" / "load" / "core"
+FLAGS = ("-std=gnu11", "-Wall", "-Wextra", "-Werror", f"-I{LOAD_CORE}")
 OPTIMIZED = ("-O2",)
+PARTS = {"load/load.c": LOAD_CORE}
+"""The folders whose C files a program is made of beside its own."""
+
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -32,24 +36,27 @@ def compiled(source: str, mode: tuple[str, ...] = OPTIMIZED) -> Path:
     if compiler is None or shutil.which(compiler) is None:
         raise CannotCompile("there is no C compiler: install one, or name it in CC")
     path = HERE / source
+    sources = [path, *(sorted(PARTS[source].glob("*.c")) if source in PARTS else ())]
     digest = hashlib.sha256(repr((compiler, FLAGS, mode)).encode())
-    for part in sorted((*path.parent.glob("*.h"), path)):
+    headers = (*path.parent.glob("*.h"), *LOAD_CORE.glob("*.h"))
+    for part in sorted((*headers, *sources)):
         digest.update(part.read_bytes())
     program = BUILD / f"{path.stem}-{digest.hexdigest()[:12]}"
     if not program.exists():
-        _compile(compiler, path, program, mode)
+        _compile(compiler, sources, program, mode)
     return program
 
 
-def _compile(compiler: str, source: Path, program: Path, mode: tuple[str, ...]) -> None:
+def _compile(compiler: str, sources: list[Path], program: Path, mode: tuple[str, ...]) -> None:
     BUILD.mkdir(exist_ok=True)
     (BUILD / ".gitignore").write_text("*\n", encoding="utf-8")
     # Moved into place at the end: two runs may compile at the same moment.
     unfinished = program.with_suffix(f".{os.getpid()}")
-    command = [compiler, *FLAGS, *mode, "-o", str(unfinished), str(source)]
+    command = [compiler, *FLAGS, *mode, "-o", str(unfinished), *map(str, sources)]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
-        raise CannotCompile(f"{compiler} cannot compile {source.name}: {_first_error(run.stderr)}")
+        reason = _first_error(run.stderr)
+        raise CannotCompile(f"{compiler} cannot compile {sources[0].name}: {reason}")
     unfinished.replace(program)
 
 

@@ -33,9 +33,10 @@ case $extra in
     test) enough="test dev" ;;
     *) enough=$extra ;;
 esac
-native=src/proactor/engines/native
+native=src/proactor/engines/native load=src/proactor/load
 stamp() {
     cat pyproject.toml setup.py $native/*.pyx $native/face/* $native/core/*.[ch] $native/core/*/*
+    cat $load/*.pyx $load/core/*.[ch]
     echo "PROACTOR_PURE=${PROACTOR_PURE:-}"
 }
 for installed in $enough; do

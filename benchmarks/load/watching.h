@@ -1,13 +1,11 @@
-/* The clock, and what is asked about a process: this one, or the server under measurement. Linux
- * tells the CPU time of any process by a clock of its own, to the nanosecond.
+/* What is asked about a process: this one, or the server under measurement. Linux tells the CPU
+ * time of any process by a clock of its own, to the nanosecond.
  */
 #ifndef WATCHING_H
 #define WATCHING_H
 
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,13 +13,6 @@ static void fail(const char *tried)
 {
     perror(tried);
     exit(1);
-}
-
-static uint64_t now(void)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
 }
 
 /* Seconds of CPU time that all threads of `pid` have used; 0 where there is no such process. */
@@ -47,15 +38,6 @@ static long memory_of(int pid)
         pages = 0;
     fclose(file);
     return pages * sysconf(_SC_PAGESIZE);
-}
-
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 #endif

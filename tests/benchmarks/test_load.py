@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from tests.benchmarks.programs import FaultyEcho, run_load
+from tests.load.servers import FanOutServer
 
 
 def test_a_right_echo_is_measured_and_nothing_is_wrong(load_program, opened):
@@ -126,9 +127,63 @@ def test_nobody_listening_is_an_error_and_not_zero_messages(load_program, opened
     assert "Connection refused" in run.story
 
 
+def test_frames_are_measured_as_messages_are(load_program, opened):
+    server = opened(FaultyEcho(lambda number, count, data: data, part=7))
+
+    run = run_load(load_program, server.port, "--traffic", "framed", "--size", "36", "--depth", "9")
+
+    assert (run.code, run.story) == (0, "")
+    assert run.figures["messages"] > 10
+
+
+@pytest.mark.parametrize(
+    ("answer", "depth", "key", "word"),
+    [
+        pytest.param(lambda m, s, n, frame: [frame], 4, None, "", id="right"),
+        pytest.param(
+            lambda m, s, n, frame: [] if (m, s, n) == (2, 1, 2) else [frame],
+            4, "wrong", "a frame is missing", id="lost",
+        ),
+        pytest.param(
+            lambda m, s, n, frame: [] if (m, s, n) == (2, 1, 2) else [frame],
+            1, "missing", "no reply in time", id="awaited",
+        ),
+        pytest.param(
+            lambda m, s, n, frame: [frame, frame] if (m, s, n) == (2, 1, 2) else [frame],
+            4, "wrong", "a frame came twice", id="twice",
+        ),
+        pytest.param(
+            lambda m, s, n, frame: [frame[:-1] + b"?"] if (m, s, n) == (2, 1, 2) else [frame],
+            4, "wrong", "a reply is not what was sent", id="wrong",
+        ),
+    ],
+)  # fmt: skip
+def test_a_fan_out_is_checked_for_every_member(load_program, opened, answer, depth, key, word):
+    server = opened(FanOutServer(40, answer))
+
+    run = run_load(
+        load_program, server.port, "--traffic", "fanout", "--size", "40", "--connections", "3",
+        "--depth", str(depth),
+    )  # fmt: skip
+
+    assert run.code == (0 if key is None else 1)
+    assert run.figures["messages"] > 10
+    assert word in run.story
+    if key is not None:
+        assert run.figures[key] >= 1
+
+
 @pytest.mark.parametrize(
     "options",
-    [("--size", "7"), ("--connections", "0"), ("--depth", "0"), ("--seconds", "0"), ("--what",)],
+    [
+        ("--size", "7"),
+        ("--connections", "0"),
+        ("--depth", "0"),
+        ("--seconds", "0"),
+        ("--what",),
+        ("--traffic", "flood"),
+        ("--traffic", "fanout", "--size", "11"),
+    ],
     ids=" ".join,
 )
 def test_what_makes_no_sense_is_misused(load_program, options):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import sysconfig
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -78,3 +80,38 @@ def test_what_went_wrong_is_one_line(build, error, word):
 
     assert word in text
     assert "\n" not in text and len(text) < 300
+
+
+def test_each_package_with_a_native_part_exists_and_has_the_sources_of_its_extensions(build):
+    for package, names in build.PARTS.items():
+        folder = SETUP.parent.joinpath("src", *package.split("."))
+        assert {path.stem for path in folder.glob("*.pyx")} == set(names)
+        assert list(folder.glob("core/*.c"))
+
+
+def test_a_part_that_fails_is_told_where_it_is_and_does_not_stop_the_other(
+    build, tmp_path, monkeypatch
+):
+    # Method: the compiler fails for the load generator alone.
+    from setuptools import Distribution
+
+    monkeypatch.setattr(
+        build.build_ext,
+        "build_extension",
+        lambda self, extension: broken() if "load" in extension.name else None,
+    )
+
+    def broken() -> None:
+        raise RuntimeError("command 'gcc' failed")
+
+    monkeypatch.setitem(sys.modules, "Cython", ModuleType("Cython"))
+    command = build.BuildNative(Distribution({"ext_modules": []}))
+    command.build_lib, command.inplace = str(tmp_path), False
+    for package, names in build.PARTS.items():
+        for name in names:
+            command.build_extension(build.extension(name, [], package))
+    command.run()
+
+    note = f"not_built.{sysconfig.get_config_var('SOABI')}.txt"
+    assert "command 'gcc' failed" in (tmp_path / "proactor/load" / note).read_text("utf-8")
+    assert not (tmp_path / "proactor/engines/native" / note).exists()

@@ -1,4 +1,4 @@
-"""The command line (extra ``cli``): run a model, look at the engine, measure the six.
+"""The command line (extra ``cli``): run a model, load a server, look at the engine.
 
 ``main`` is where it starts, and says which extra is missing; ``app`` holds the commands and their
 options; each command has a module of its own. Rules: stdout is the answer and stderr the story;

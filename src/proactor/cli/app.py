@@ -13,6 +13,7 @@ import proactor
 from proactor.cli import exits
 from proactor.cli.engine import show_engine, show_seccomp
 from proactor.cli.exits import CommandError, Misused
+from proactor.cli.load import load
 from proactor.cli.measure import measure_models
 from proactor.cli.measure_rows import Load
 from proactor.cli.models import show_models
@@ -152,6 +153,9 @@ def models(
     _choose_engine(engine)
     load = Load(_numbers(connections), size, seconds, rounds, workers)
     measure_models(chosen, load, form)
+
+
+app.command()(load)
 
 
 @app.command()
