@@ -1,7 +1,7 @@
 """Streams of the native engine: what is not worth C, over the core's half.
 
-See `EngineStream`. The receive, the cutting into frames, the inbox, the send queue and the turns are
-the core's (``core/streams.h``); sinks are called by the core's face, straight from the worker's wait.
+See `EngineStream`. The receive, the cutting into frames, the inbox, the send queue and the turns
+are the core's (``core/streams.h``); its face calls the sinks, straight from the worker's wait.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
  *
  * Without an I/O thread the kernel's news waits while every thread is in user code. This one looks
  * every few milliseconds, while there is something to look at, whether somebody polls; if nobody
- * does, it polls itself and gives way to whoever comes. When nothing happens it sleeps.
+ * does, it polls itself and gives way to whoever comes, and it looks for threads that stall. When nothing
+ * happens it sleeps.
  */
 #include "internal.h"
 
@@ -32,6 +33,15 @@ static void stand_in(pa_engine *engine)
     pthread_mutex_lock(&engine->lock);
 }
 
+/* Nobody runs the reactor, so nobody looks for threads that stall; the engine's lock is held before
+ * and after. */
+static void look_for_stalls(pa_engine *engine)
+{
+    pthread_mutex_unlock(&engine->lock);
+    pa_release_stalled(engine, pa_now());
+    pthread_mutex_lock(&engine->lock);
+}
+
 static void sleep_a_tick(pa_engine *engine)
 {
     int64_t until = pa_now() + PA_TICK_NS;
@@ -57,6 +67,8 @@ static void *look_after(void *argument)
         idle = turns == seen ? idle + 1 : 0;
         if (turns == seen && !engine->turning && atomic_load(&engine->armed))
             stand_in(engine);
+        if (!engine->turning && atomic_load(&engine->watching))
+            look_for_stalls(engine);
         seen = atomic_load(&engine->counters.turns);
         if (is_over(engine))
             break;

@@ -223,6 +223,7 @@ void pa_watch(pa_engine *engine, pa_wakes *wakes)
 {
     if (!atomic_exchange(&engine->watching, true))
         wakes->engine = engine;
+    pa_backup_note(engine);   /* It looks where nobody runs the reactor. */
 }
 
 int pa_turn(pa_engine *engine, int64_t timeout_ns, atomic_int *gate)
