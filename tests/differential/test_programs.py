@@ -32,7 +32,7 @@ if not can_be_asked():
     pytest.skip("this kernel does not tell when it is at rest", allow_module_level=True)
 
 PROFILE = settings(
-    max_examples=EXAMPLES or 80,
+    max_examples=EXAMPLES or 120,
     derandomize=not EXAMPLES,
     database=None,
     deadline=None,  # What a program takes is bounded where it waits.
