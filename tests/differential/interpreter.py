@@ -155,7 +155,7 @@ class Interpreter:
         started = self._start(step, end, lambda overlapped: end.sock.send(what, overlapped))
         if started:
             self._note_sent(end, FLOOD)
-            end.is_flooded = end.peer is not None and not end.peer.is_closed
+            end.is_flooded = end.peer is None or not end.peer.is_closed  # None: not accepted yet.
 
     def do_transmit(self, step: Step) -> None:
         """Send a part of a file, between two buffers."""
