@@ -33,6 +33,16 @@ stress: ## run the stress tests: seconds of load against every model
 test-engines: ## run the suites on every other engine this machine has (ARGS=--all: on all)
 	@tools/test_engines.sh $(ARGS)
 
+.PHONY: differential soak
+differential: ## 2000 random programs on the Python and the native engines, and faults (ARGS: how many)
+	@tools/venv.sh .venv test
+	@PROACTOR_DIFFERENTIAL=$(or $(ARGS),2000) $(BIN)/python -m pytest -q --timeout 1200 \
+		-o faulthandler_timeout=1190 tests/differential tests/faults
+
+soak: ## minutes of mixed load on each native engine; memory must stay flat (ARGS: minutes, 3)
+	@tools/venv.sh .venv test
+	@$(BIN)/python -m tests.soak $(ARGS)
+
 bench: ## measure our servers beside asyncio, uvloop and C: about 11 minutes
 	@tools/venv.sh .venv bench
 	@$(BIN)/python -m benchmarks $(ARGS)

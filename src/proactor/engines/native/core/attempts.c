@@ -20,6 +20,7 @@ pa_outcome pa_finish(pa_op *op, uint32_t status, uint64_t transferred)
 pa_outcome pa_fail(pa_op *op, int number)
 {
     op->status = pa_status_of(number);
+    op->transferred = 0;   /* All or an error: what a failed send has moved is nobody's to count. */
     op->result_flags |= PA_ATTEMPTED;
     return PA_FINISHED;
 }
@@ -214,6 +215,7 @@ int pa_prepare_transmission(pa_op *op)
 {
     struct stat about;
     begin_rest(op, 0, op->head_count);
+    advance(op, 0);
     if (op->file < 0) {
         op->count = 0;
         return 0;
@@ -248,6 +250,7 @@ static bool something_to_transmit(pa_op *op)
     if (op->stage == PA_FILE && !op->count) {
         op->stage = PA_TAILS;
         begin_rest(op, op->head_count, op->iov_count - op->head_count);
+        advance(op, 0);   /* An empty send, behind the last byte, could only meet a reset. */
     }
     return op->stage != PA_TAILS || op->rest_count;
 }

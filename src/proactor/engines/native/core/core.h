@@ -49,8 +49,10 @@ typedef enum {
 } pa_answer;
 
 /* Bits of op->result_flags. PA_ATTEMPTED: refused by a system call, not by a check of a flag. PA_LOST:
- * its port was closed when it completed; it comes out of the default port and indicates nothing. */
-enum { PA_NO_PACKET = 1, PA_TRUNCATED = 2, PA_ATTEMPTED = 4, PA_LOST = 8 };
+ * its port was closed when it completed; it comes out of the default port and indicates nothing.
+ * PA_DETOUR: it comes out of the default port first, though its socket has a port: the face must end
+ * the detour once it has dealt with it (pa_socket_end_detour). */
+enum { PA_NO_PACKET = 1, PA_TRUNCATED = 2, PA_ATTEMPTED = 4, PA_LOST = 8, PA_DETOUR = 16 };
 
 /* Flags of a socket that the face may read at any time (they are atomics inside; a snapshot). */
 enum {
@@ -165,6 +167,12 @@ int pa_socket_attach(pa_socket *socket, pa_port *port, void *key);
 /* Where operations go that no port of the user's serves (events, routines, synchronous calls): the
  * face's own port. Must be set before the first submit. */
 void pa_engine_set_default_port(pa_engine *engine, pa_port *port);
+
+/* While operations of a socket are on a detour by the default port, its later ones follow them, so that
+ * the packets of a socket keep their order. `follow` sends one that is done by the same way, and
+ * says false if none is under way: it may go to its port. The caller keeps the socket alive. */
+void pa_socket_end_detour(pa_socket *socket);
+bool pa_op_follow(pa_op *op);
 
 /* Start. With an empty queue the operation is attempted at once, in the calling thread, without
  * blocking; else it waits its turn: receives and accepts fill in order, sends never interleave, a

@@ -115,6 +115,11 @@ static void hand_out(pa_op *op, pa_port *port, pa_wakes *wakes)
     pa_port *default_port = atomic_load(&op->home->engine->default_port);
     pa_socket *home = op->home;
     pa_socket *acceptor = op->acceptor;
+    if (default_port && atomic_load(&home->port) && (!port || atomic_load(&home->detours))) {
+        atomic_fetch_add(&home->detours, 1);
+        op->result_flags |= PA_DETOUR;
+        port = NULL;
+    }
     if (!port || !pa_port_push(port, op, false, wakes)) {
         if (port)
             op->result_flags |= PA_LOST;
@@ -125,6 +130,28 @@ static void hand_out(pa_op *op, pa_port *port, pa_wakes *wakes)
     if (acceptor)
         pa_socket_release(acceptor);
     pa_socket_release(home);
+}
+
+void pa_socket_end_detour(pa_socket *socket)
+{
+    atomic_fetch_sub(&socket->detours, 1);
+}
+
+bool pa_op_follow(pa_op *op)
+{
+    pa_wakes wakes = {0};
+    pa_socket *home = op->home;
+    pa_port *default_port = atomic_load(&home->engine->default_port);
+    pthread_mutex_lock(&home->lock);
+    bool follows = default_port && atomic_load(&home->detours);
+    if (follows) {
+        atomic_fetch_add(&home->detours, 1);
+        op->result_flags |= PA_DETOUR;
+        pa_port_push(default_port, op, false, &wakes);
+    }
+    pthread_mutex_unlock(&home->lock);
+    pa_wake_all(&wakes);
+    return follows;
 }
 
 static void end_internal(pa_op *op)

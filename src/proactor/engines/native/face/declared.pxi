@@ -138,6 +138,7 @@ cdef extern from "core/core.h" nogil:
         PA_TRUNCATED
         PA_ATTEMPTED
         PA_LOST
+        PA_DETOUR
         PA_INLINE_IOV
         PA_CONNECTED
         PA_CONNECTING
@@ -216,6 +217,8 @@ cdef extern from "core/core.h" nogil:
     void pa_socket_set_skip_on_success(pa_socket *sock)
     int pa_socket_attach(pa_socket *sock, pa_port *port, void *key)
     void pa_socket_note_reset(pa_socket *sock)
+    void pa_socket_end_detour(pa_socket *sock)
+    pa_bool pa_op_follow(pa_op *op)
     pa_answer pa_submit(pa_socket *sock, pa_op *op)
     pa_answer pa_try(pa_socket *sock, pa_op *op)
     int pa_cancel(pa_socket *sock, pa_op *op)

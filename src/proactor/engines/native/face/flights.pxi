@@ -22,6 +22,8 @@ cdef class Flight:
     """It completed at once, and success at once queues no packet."""
     cdef bint is_settled
     """Its result has been taken and published."""
+    cdef bint is_indicated
+    """All that is left to do is to queue its packet."""
 
     def __dealloc__(self):
         PyBuffer_Release(&self.view)

@@ -70,6 +70,8 @@ cdef class EngineCore:
         cdef int count, index
         cdef pa_bool interrupted = False
         cdef Flight flight
+        cdef SocketCore home
+        cdef bint is_detour
         while True:
             with nogil:
                 count = pa_port_wait(
@@ -85,10 +87,15 @@ cdef class EngineCore:
                         return
                     call()
                 else:
+                    home = flight.home
+                    is_detour = flight.op.result_flags & PA_DETOUR
                     try:
                         indicate(flight)
                     except Exception:
                         logger.exception("an indication failed: this is a bug in proactor")
+                    if is_detour:
+                        pa_socket_end_detour(home.socket)
+                    home = None
 
     def call_in_indicator(self, call):
         """Have `call` called behind what is to be indicated now; None ends `indicate_all`."""
@@ -111,6 +118,8 @@ cdef int indicate(Flight flight) except -1:
     """Indicate an operation that ended and is no packet, or not only one."""
     cdef SocketCore home = flight.home
     operation = flight.operation
+    if flight.is_indicated or (operation is None and flight.op.result_flags & PA_DETOUR):
+        return forward(flight)  # It has only followed others of its socket.
     if operation is None:
         end_quick(flight)  # The port was closed meanwhile, or attached never.
         return 0
@@ -138,7 +147,9 @@ cdef int indicate(Flight flight) except -1:
     else:
         if event is not None:
             event.set()
-        forward(flight)
+        flight.is_indicated = True
+        if flight.op.result_flags & PA_DETOUR or not follow(flight):
+            forward(flight)
         if home.is_selected:
             home.look()
         return 0
@@ -153,9 +164,21 @@ cdef int forward(Flight flight) except -1:
     Py_INCREF(flight)
     if pa_port_forward(flight.home.port.port, &flight.op) < 0:
         Py_DECREF(flight)
+        if flight.operation is None:
+            end_quick(flight)
+            return 0
         flight.operation.release()
         let_go(flight)
     return 0
+
+
+cdef bint follow(Flight flight) noexcept:
+    """Queue it behind others of its socket that the face's thread has still to forward, if any."""
+    Py_INCREF(flight)
+    if pa_op_follow(&flight.op):
+        return True
+    Py_DECREF(flight)
+    return False
 
 
 cdef int queue_routine(SocketCore home, thread, operation) except -1:

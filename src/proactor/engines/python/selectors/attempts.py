@@ -43,7 +43,8 @@ def finish(operation: Operation, status: int, transferred: int | None = None) ->
 
 def fail(operation: Operation, error: OSError) -> bool:
     """Record that `operation` failed with `error`; always True."""
-    return finish(operation, statuses.from_errno(error.errno or errno.EIO))
+    # All or an error: what a failed send has moved is nobody's to count.
+    return finish(operation, statuses.from_errno(error.errno or errno.EIO), 0)
 
 
 def attempt_recv(owner: SocketState, operation: Operation) -> bool:

@@ -82,7 +82,8 @@ class SelectorReactor:
 
     def pump(self) -> None:
         """See `Reactor.pump`."""
-        self._serve(self._selector.select(0))
+        # A wake is for the thread that sleeps in `poll`: who reads it here lets that one sleep on.
+        self._serve([one for one in self._selector.select(0) if one[0].data is not None])
 
     def wake(self) -> None:
         """See `Reactor.wake`."""
@@ -107,7 +108,7 @@ class SelectorReactor:
         with self.lock:
             # Under the lock: a wake between the two lines would be lost.
             self._woken = False
-            with contextlib.suppress(BlockingIOError):  # Another thread's pump has read it.
+            with contextlib.suppress(BlockingIOError):  # A poll that ended before has read it.
                 self._woken_end.recv(16)
 
     def fileno(self) -> int:
