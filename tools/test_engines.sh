@@ -19,7 +19,7 @@ status=0
 for name in $names; do
     echo "== the engine $name"
     PROACTOR_ENGINE=$name $python -m pytest -q -m "not stress" tests/conformance tests/models \
-        tests/native tests/port tests/scenarios || status=1
+        tests/native tests/port tests/scenarios tests/server || status=1
     PROACTOR_ENGINE=$name $python -m pytest -q -m stress --timeout 300 \
         -o faulthandler_timeout=290 tests/stress || status=1
 done
