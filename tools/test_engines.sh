@@ -19,8 +19,9 @@ status=0
 for name in $names; do
     echo "== the engine $name"
     PROACTOR_ENGINE=$name $python -m pytest -q -m "not stress" tests/conformance tests/models \
-        tests/native tests/port tests/scenarios tests/differential/test_regressions.py \
-        tests/faults/test_descriptors.py tests/faults/test_races.py || status=1
+        tests/native tests/port tests/scenarios tests/server tests/streams \
+        tests/differential/test_regressions.py tests/faults/test_descriptors.py \
+        tests/faults/test_races.py || status=1
     PROACTOR_ENGINE=$name $python -m pytest -q -m stress --timeout 300 \
         -o faulthandler_timeout=290 tests/stress || status=1
 done

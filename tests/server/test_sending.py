@@ -194,6 +194,24 @@ def test_an_item_that_fits_no_frame_is_the_senders_error(slow):
     assert reader.receive() == Packet(2)
 
 
+@pytest.mark.windows_differs("the system takes much more than a peer reads")
+def test_many_short_queues_are_too_long_together(serving, client):
+    # Method: no queue is above its own high water, and all of them are above the budget.
+    player = recorded(Slow, slow_consumer=SlowConsumer.REFUSE)
+    server = serving(player, max_queued_bytes=150_000)
+    readers = [client(server, receive_buffer=4096) for _ in range(5)]
+    player.journal.wait(lambda entries: len(player.made) == 5)
+    for session in player.made:
+        while session.queued_bytes < 50_000:
+            session.send(Packet(1, bytes(4000)))
+
+    assert eventually(lambda: len(server) < len(readers))
+    assert eventually(lambda: server.statistics().queued_bytes <= 150_000)
+    assert len(server) == 2 or len(server) == 3
+    assert player.journal.of("backpressure") == []
+
+
+@pytest.mark.windows_differs("the system takes much more than a peer reads")
 def test_the_longest_queues_are_cut_when_all_together_are_too_long(serving, client):
     player = recorded(Slow, slow_consumer=SlowConsumer.REFUSE)
     server = serving(player, max_queued_bytes=300_000)

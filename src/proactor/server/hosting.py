@@ -36,9 +36,6 @@ class Host(Protocol):
     def session_ended(self, session: Any, reason: DisconnectReason) -> None:
         """A session is over, its callbacks have been made. From its last turn."""
 
-    def session_is_heavy(self, session: Any) -> None:
-        """The send queue of a session has gone above its high water."""
-
     def adopt_room(self, room: Any) -> bool:
         """A room is to live with this server; False if the server has ended."""
 

@@ -53,7 +53,7 @@ class ServerOptions:
         byte_burst: How many at once; one second's worth by default.
         rate_action: What happens to a session that sends more.
         max_queued_bytes: Bytes queued for sending in all sessions together. Above it, those with
-            the longest queues are reset (looked at every 0.1 s). None: no such limit.
+            the longest queues are reset (looked at ten times a second). None: no such limit.
         proxy_protocol: Each connection begins with a PROXY header, version 1 or 2; one that does
             not is reset. `Session.peer` is then the client behind the proxy.
         proxy_timeout: The header must have come by then.

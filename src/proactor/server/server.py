@@ -91,7 +91,6 @@ class Server:
             listener.close()
             raise
         self._crew = Crew(self._port, options.workers)
-        self._budget = SendBudget(options.max_queued_bytes, self._crew.timers)
         self._timers = OwnedTimers(self._crew.timers, self._crew.post)
         self._reception = Reception(self, session_class, self._session_made)
         self._acceptor = Acceptor(
@@ -112,6 +111,8 @@ class Server:
             self._state = ServerState.SERVING
             self._began = time.monotonic()
             self._crew.launch()
+            if (limit := self._options.max_queued_bytes) is not None:
+                SendBudget(limit, self._crew.timers, self._census.sessions).begin()
             self._acceptor.start()
         logger.info("%r: serving", self)
 
@@ -330,10 +331,6 @@ class Server:
         """See `Host`."""
         self._rooms.discard(room)
         self._room_gone.set()
-
-    def session_is_heavy(self, session: Session) -> None:
-        """See `Host`."""
-        self._budget.watch(session)
 
     def session_ended(self, session: Session, reason: DisconnectReason) -> None:
         """See `Host`."""

@@ -284,7 +284,6 @@ class Session(Sending):
     def told(self, news: StreamNews) -> None:
         """Pass on what the stream says about the send queue."""
         if news & StreamNews.ABOVE_HIGH_WATER:
-            self._host.session_is_heavy(self)
             self.on_backpressure()
         if news & StreamNews.DRAINED:
             self.on_drained()
