@@ -43,6 +43,7 @@ struct pa_stream {
     bool ring_cancelled;           /* and it was asked to end */
     bool ring_asked;               /* in the driver's list, with a reference */
     bool bulky;                    /* so much comes at once that it is received in place */
+    int parting_fd;                /* given up, but closed with the receive that names it; -1: none */
     pa_stream *next_asked;
 };
 

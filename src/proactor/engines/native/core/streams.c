@@ -102,6 +102,7 @@ pa_stream *pa_stream_new(pa_socket *socket, pa_port *port, const pa_framing *fra
     }
     atomic_init(&stream->references, 1);
     stream->socket = socket;
+    stream->parting_fd = -1;
     stream->framing = framing;
     stream->limits = limits;
     stream->owner = owner;
@@ -172,20 +173,33 @@ void pa_stream_watch(pa_stream *stream)
         stream->error = ENOMEM;   /* The kernel has no memory to watch one more: rare, and loud. */
 }
 
-/* Let the peer know now. A receive in the ring holds the file open: a close alone would not. */
+/* A receive is in the ring, which holds the file open: a close alone would not let the peer know. Nor
+ * may the number be free yet. The request may not be submitted, and would receive then what belongs
+ * to the next file of that number. It ends by what is done here; then the descriptor is closed. */
+static void part(pa_stream *stream, bool reset)
+{
+    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    int fd = stream->socket->fd;
+    int error = reset ? connect(fd, &nowhere, sizeof nowhere) : shutdown(fd, SHUT_RDWR);
+    pa_set_interest(stream->socket, 0);
+    stream->parting_fd = atomic_exchange(&stream->socket->fd, -1);
+    if (error)
+        pa_uring_ask(stream);   /* Nothing ends it by itself: it is cancelled. */
+}
+
+/* Let the peer know now. */
 static void end_connection(pa_stream *stream, bool reset)
 {
     struct linger none = {.l_onoff = 1, .l_linger = 0};
-    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
     int fd = stream->socket->fd;
     if (fd < 0)
         return;
     if (reset)
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    if (stream->ring_armed && reset)
-        connect(fd, &nowhere, sizeof nowhere);
-    else if (stream->ring_armed)
-        shutdown(fd, SHUT_RDWR);
+    if (stream->ring_armed)
+        part(stream, reset);
+    else
+        pa_close_descriptor(stream->socket);
 }
 
 /* Nothing goes in or out any more: the descriptor is closed, what is queued is dropped. */
@@ -195,7 +209,6 @@ void pa_stream_leave(pa_stream *stream, bool reset)
     stream->blocked = false;
     stream->eof = true;
     end_connection(stream, reset);
-    pa_close_descriptor(stream->socket);
 }
 
 /* -- turns -- */
