@@ -94,12 +94,6 @@ pa_stream *pa_stream_new(pa_socket *socket, pa_port *port, const pa_framing *fra
     pa_stream *stream = calloc(1, sizeof *stream);
     if (!stream)
         return NULL;
-    stream->farewell = pa_shared_new(owner);
-    if (!stream->farewell || !enter_table(&socket->engine->pool, stream)) {
-        free(stream->farewell);
-        free(stream);
-        return NULL;
-    }
     atomic_init(&stream->references, 1);
     stream->socket = socket;
     stream->parting_fd = -1;
@@ -107,6 +101,13 @@ pa_stream *pa_stream_new(pa_socket *socket, pa_port *port, const pa_framing *fra
     stream->limits = limits;
     stream->owner = owner;
     stream->last_received = stream->last_sent = pa_now();
+    stream->farewell = pa_shared_new(owner);
+    /* Last: who goes through the table finds it whole. */
+    if (!stream->farewell || !enter_table(&socket->engine->pool, stream)) {
+        free(stream->farewell);
+        free(stream);
+        return NULL;
+    }
     pthread_mutex_lock(&socket->lock);
     socket->stream = stream;
     pa_port_hold(port);
@@ -126,15 +127,16 @@ void pa_stream_release(pa_stream *stream)
         return;
     pa_socket *socket = stream->socket;
     pa_engine *engine = socket->engine;
-    pa_inbox_clear(&stream->inbox, &engine->pool.chunks);
-    pa_inbox_clear(&stream->taken, &engine->pool.chunks);
-    pa_sends_clear(&stream->queue, engine);
     leave_table(&engine->pool, stream);
-    /* The reactor may name the socket still, in a batch that it is about to serve. */
+    /* The reactor may be serving it this moment, or name the socket in a batch that it is about to
+     * serve: it has no reference to the stream, but the lock. */
     pthread_mutex_lock(&socket->lock);
     socket->stream = NULL;
     pa_close_descriptor(socket);
     pthread_mutex_unlock(&socket->lock);
+    pa_inbox_clear(&stream->inbox, &engine->pool.chunks);
+    pa_inbox_clear(&stream->taken, &engine->pool.chunks);
+    pa_sends_clear(&stream->queue, engine);
     pa_socket_release(socket);
     free(stream->farewell);
     free(stream);
@@ -276,9 +278,9 @@ void pa_stream_schedule(pa_stream *stream, pa_wakes *wakes)
         return;
     free(op);
     stream->turn = PA_TURN_IDLE;
-    lose(stream);
-    /* The caller has a reference of its own. */
+    /* Not the last one, while its owner is not told that it is lost: after that, it may be. */
     atomic_fetch_sub_explicit(&stream->references, 1, memory_order_release);
+    lose(stream);
 }
 
 pa_stream *pa_turn_of(pa_op *op)
