@@ -74,6 +74,8 @@ static void note_water(pa_stream *stream, pa_wakes *wakes)
 
 void pa_stream_flush_locked(pa_stream *stream, pa_wakes *wakes)
 {
+    if (stream->over)
+        return;   /* Its owner may be gone, and the limits with it. */
     if (stream->queue.count && !stream->blocked && stream->socket->fd >= 0)
         send_queued(stream, wakes);
     note_water(stream, wakes);

@@ -35,6 +35,7 @@ struct pa_stream {
     bool paused, full;             /* not receiving: at the owner's wish, or the inbox is full */
     bool eof, closing, fin_sent;
     atomic_bool over;                   /* the end is told, or nobody is there to tell it to */
+    bool lost;                          /* and it is the latter */
     bool blocked;                  /* the kernel takes no more: waiting for room to write */
     bool above;                    /* PA_ABOVE_HIGH is told, PA_DRAINED is due */
     bool dirty;                    /* in some thread's list of streams to be flushed */

@@ -232,19 +232,26 @@ static bool is_finished(const pa_stream *stream)
            || (!stream->has_taken && stream->inbox.begin == stream->inbox.whole);
 }
 
-/* Nobody will serve it: its port is closed. The engine lets go of it. */
+/* The engine lets go of what it has lost: once, and not while a turn is queued or running, whose
+ * thread finds the owner by the stream. */
+static void let_owner_go(pa_stream *stream)
+{
+    pa_shared *farewell = stream->farewell;
+    if (!farewell || !stream->lost || !stream->started || stream->turn != PA_TURN_IDLE)
+        return;
+    stream->farewell = NULL;
+    pa_shared_release(pa_engine_of(stream), farewell);
+}
+
+/* Nobody will serve it: its port is closed. */
 static void lose(pa_stream *stream)
 {
-    if (stream->over)
-        return;
-    stream->over = true;
-    stream->closing = true;
-    pa_stream_leave(stream, false);
-    if (stream->started) {
-        pa_shared *farewell = stream->farewell;
-        stream->farewell = NULL;
-        pa_shared_release(pa_engine_of(stream), farewell);
+    if (!stream->over) {
+        stream->over = stream->lost = true;
+        stream->closing = true;
+        pa_stream_leave(stream, false);
     }
+    let_owner_go(stream);
 }
 
 /* The last reference may just have gone, in a thread that waits for the lock to free the stream. */
@@ -388,6 +395,7 @@ static void end_turn(pa_stream *stream, pa_wakes *wakes)
     stream->turn = PA_TURN_IDLE;
     if (stream->again || stream->news || has_frames(stream) || is_finished(stream))
         pa_stream_schedule(stream, wakes);
+    let_owner_go(stream);
 }
 
 /* Let go of what is read, now: who reads it last has it in its caches. */
@@ -484,6 +492,9 @@ int pa_stream_start(pa_stream *stream)
     pa_engine *engine = pa_engine_of(stream);
     pthread_mutex_lock(&stream->socket->lock);
     stream->started = true;
+    /* Closed before now, perhaps before this stream was in the table: nobody else looks for it. */
+    if (atomic_load(&atomic_load(&stream->socket->port)->closed))
+        lose(stream);
     pa_stream_watch(stream);
     int error = stream->error;
     pthread_mutex_unlock(&stream->socket->lock);
@@ -506,6 +517,9 @@ void pa_stream_close(pa_stream *stream, pa_thread *self)
         if (!(self && self->batch && stream->dirty))
             pa_stream_flush_locked(stream, &wakes);
         pa_stream_watch(stream);
+    } else if (stream->lost) {
+        stream->started = true;
+        let_owner_go(stream);
     }
     pthread_mutex_unlock(&stream->socket->lock);
     pa_wake_all(&wakes);
@@ -520,6 +534,9 @@ void pa_stream_abort(pa_stream *stream, pa_stream_end end)
         stream->end = end;
         pa_stream_leave(stream, true);
         pa_stream_schedule(stream, &wakes);
+    } else if (stream->lost) {
+        stream->started = true;
+        let_owner_go(stream);
     }
     pthread_mutex_unlock(&stream->socket->lock);
     pa_wake_all(&wakes);
