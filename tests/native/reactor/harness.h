@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -39,6 +40,25 @@ typedef struct {
     void (*run)(void);
 } test_case;
 
+static inline int count_descriptors(void)
+{
+    int count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    while (folder && readdir(folder))
+        count++;
+    if (folder)
+        closedir(folder);
+    return count;
+}
+
+/* What a test opened is closed at its end. */
+static inline void check_descriptors(int before)
+{
+    for (int i = 0; i < 500 && count_descriptors() != before; i++)
+        usleep(1000);   /* A thread that has just been joined may be ending in the kernel still. */
+    CHECK(count_descriptors() == before);
+}
+
 static inline int run_tests(const test_case *tests, int count, const char *only)
 {
     int passed = 0, failed = 0;
@@ -47,9 +67,11 @@ static inline int run_tests(const test_case *tests, int count, const char *only)
         if (only && !strstr(tests[i].name, only))
             continue;
         atomic_store(&failures_here, 0);
-        alarm(120);   /* A test that hangs fails. */
+        alarm(60);   /* A test that hangs fails. */
         int64_t began = pa_now();
+        int descriptors = count_descriptors();
         tests[i].run();
+        check_descriptors(descriptors);
         bool good = atomic_load(&failures_here) == 0;
         printf("%s %s (%.2f s)\n", good ? "ok  " : "FAIL", tests[i].name,
                (double)(pa_now() - began) / 1e9);
@@ -78,14 +100,11 @@ typedef struct {
     pa_thread *self;
 } world;
 
-static inline world open_world(int concurrency, int64_t stall_ns, bool threaded)
+static inline world open_world_of(const pa_uring_profile *profile, int concurrency,
+                                  int64_t stall_ns, bool threaded)
 {
     world w = {0};
-    const char *driver = getenv("PA_DRIVER");   /* "multishot", "basic"; else readiness */
-    pa_uring_profile profile = {.multishot = driver && strcmp(driver, "multishot") == 0};
-    profile.incremental = profile.multishot;
-    bool by_ring = profile.multishot || (driver && strcmp(driver, "basic") == 0);
-    MUST(pa_engine_new(by_ring ? &profile : NULL, &w.engine) == 0);
+    MUST(pa_engine_new(profile, &w.engine) == 0);
     w.port = pa_port_new(w.engine, concurrency, stall_ns);
     w.fallback = pa_port_new(w.engine, 1 << 20, -1);
     pa_engine_set_default_port(w.engine, w.fallback);
@@ -93,6 +112,22 @@ static inline world open_world(int concurrency, int64_t stall_ns, bool threaded)
     if (threaded)
         MUST(pa_engine_start_thread(w.engine) == 0);
     return w;
+}
+
+/* By PA_DRIVER: "multishot" or "basic" is an io_uring; else, readiness. */
+static inline bool chosen_profile(pa_uring_profile *profile)
+{
+    const char *driver = getenv("PA_DRIVER");
+    *profile = (pa_uring_profile){.multishot = driver && strcmp(driver, "multishot") == 0};
+    profile->incremental = profile->multishot;
+    return profile->multishot || (driver && strcmp(driver, "basic") == 0);
+}
+
+static inline world open_world(int concurrency, int64_t stall_ns, bool threaded)
+{
+    pa_uring_profile profile;
+    bool by_ring = chosen_profile(&profile);
+    return open_world_of(by_ring ? &profile : NULL, concurrency, stall_ns, threaded);
 }
 
 static inline void close_world(world *w)

@@ -18,6 +18,7 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "prep.h"
 #include "ring.h"
@@ -114,6 +115,9 @@ static int open_ring(struct pa_uring *uring, bool for_life)
 static void disarm(pa_stream *stream)
 {
     stream->ring_armed = stream->ring_cancelled = false;
+    if (stream->parting_fd >= 0)
+        close(stream->parting_fd);
+    stream->parting_fd = -1;
 }
 
 /* The requests are gone with their ring: let go of what they kept, and say who wants to go on. */

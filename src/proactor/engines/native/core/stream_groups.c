@@ -141,9 +141,10 @@ size_t pa_group_broadcast(pa_group *group, pa_thread *self, const void *bytes, s
             refused[count++] = member;
         } else if (answer == PA_OVER && atomic_load(&member->over)) {
             if (gone_count == room) {
-                pa_stream **more = realloc(gone, (room = room ? room * 2 : 16) * sizeof *gone);
+                pa_stream **more = realloc(gone, (room + 16) * 2 * sizeof *gone);
                 if (!more)
-                    break;   /* The next broadcast finds them again. */
+                    continue;   /* The next broadcast finds them again. */
+                room = (room + 16) * 2;
                 gone = more;
             }
             gone[gone_count++] = member;

@@ -28,7 +28,10 @@ static void send_queued(pa_stream *stream, pa_wakes *wakes)
     struct iovec pieces[PA_IOV_MAX];
     for (size_t moved = 0; stream->queue.count;) {
         if (moved >= PA_TURN_BYTES) {
-            stream->blocked = true;   /* Others must not starve: go on at the next readiness. */
+            /* Others must not starve: go on at the next readiness. The kernel may have room still,
+             * of which no edge tells: it is armed anew. */
+            stream->blocked = true;
+            pa_set_interest(stream->socket, stream->socket->armed & ~(uint32_t)PA_WRITE);
             return;
         }
         int pieces_count = pa_sends_gather(&stream->queue, pieces, PA_IOV_MAX);
@@ -71,6 +74,8 @@ static void note_water(pa_stream *stream, pa_wakes *wakes)
 
 void pa_stream_flush_locked(pa_stream *stream, pa_wakes *wakes)
 {
+    if (stream->over)
+        return;   /* Its owner may be gone, and the limits with it. */
     if (stream->queue.count && !stream->blocked && stream->socket->fd >= 0)
         send_queued(stream, wakes);
     note_water(stream, wakes);
@@ -214,11 +219,16 @@ static bool fits(const pa_stream *stream, size_t bytes, uint32_t packets)
            && queue->count + packets <= stream->limits->send_packets;
 }
 
+static bool is_gone(const pa_stream *stream)
+{
+    return stream->closing || stream->over || (stream->end && stream->end != PA_END_PEER_CLOSED);
+}
+
 static pa_send_answer queue_packet(pa_stream *stream, const void *bytes, size_t length,
                                    pa_shared *shared, uint64_t key, pa_wakes *wakes)
 {
     pa_engine *engine = pa_engine_of(stream);
-    if (stream->closing || stream->over || (stream->end && stream->end != PA_END_PEER_CLOSED))
+    if (is_gone(stream))
         return PA_OVER;
     pa_entry *same = key == PA_NO_KEY ? NULL : pa_sends_find(&stream->queue, key);
     if (same) {
@@ -233,9 +243,11 @@ static pa_send_answer queue_packet(pa_stream *stream, const void *bytes, size_t 
     }
     if (!fits(stream, length, 1))
         pa_stream_flush_locked(stream, wakes);   /* Only what the kernel does not take counts. */
+    if (is_gone(stream))
+        return PA_OVER;   /* So the flush has found. */
     if (!fits(stream, length, 1) || pa_sends_push(&stream->queue, bytes, length, shared, key) < 0) {
         stream->counts.refused++;
-        return stream->end && stream->end != PA_END_PEER_CLOSED ? PA_OVER : PA_FULL;
+        return PA_FULL;
     }
     return PA_QUEUED;
 }

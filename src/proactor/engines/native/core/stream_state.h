@@ -37,6 +37,7 @@ struct pa_stream {
     bool full;                     /* not receiving, since the inbox is full */
     bool eof, closing, fin_sent;
     atomic_bool over;                   /* the end is told, or nobody is there to tell it to */
+    bool lost;                          /* and it is the latter */
     bool blocked;                  /* the kernel takes no more: waiting for room to write */
     bool above;                    /* PA_ABOVE_HIGH is told, PA_DRAINED is due */
     bool dirty;                    /* in some thread's list of streams to be flushed */
@@ -45,6 +46,7 @@ struct pa_stream {
     bool ring_cancelled;           /* and it was asked to end */
     bool ring_asked;               /* in the driver's list, with a reference */
     bool bulky;                    /* so much comes at once that it is received in place */
+    int parting_fd;                /* given up, but closed with the receive that names it; -1: none */
     pa_stream *next_asked;
 };
 

@@ -94,18 +94,20 @@ pa_stream *pa_stream_new(pa_socket *socket, pa_port *port, const pa_framing *fra
     pa_stream *stream = calloc(1, sizeof *stream);
     if (!stream)
         return NULL;
+    atomic_init(&stream->references, 1);
+    stream->socket = socket;
+    stream->parting_fd = -1;
+    stream->framing = framing;
+    stream->limits = limits;
+    stream->owner = owner;
+    stream->last_received = stream->last_sent = pa_now();
     stream->farewell = pa_shared_new(owner);
+    /* Last: who goes through the table finds it whole. */
     if (!stream->farewell || !enter_table(&socket->engine->pool, stream)) {
         free(stream->farewell);
         free(stream);
         return NULL;
     }
-    atomic_init(&stream->references, 1);
-    stream->socket = socket;
-    stream->framing = framing;
-    stream->limits = limits;
-    stream->owner = owner;
-    stream->last_received = stream->last_sent = pa_now();
     pthread_mutex_lock(&socket->lock);
     socket->stream = stream;
     pa_port_hold(port);
@@ -125,15 +127,16 @@ void pa_stream_release(pa_stream *stream)
         return;
     pa_socket *socket = stream->socket;
     pa_engine *engine = socket->engine;
-    pa_inbox_clear(&stream->inbox, &engine->pool.chunks);
-    pa_inbox_clear(&stream->taken, &engine->pool.chunks);
-    pa_sends_clear(&stream->queue, engine);
     leave_table(&engine->pool, stream);
-    /* The reactor may name the socket still, in a batch that it is about to serve. */
+    /* The reactor may be serving it this moment, or name the socket in a batch that it is about to
+     * serve: it has no reference to the stream, but the lock. */
     pthread_mutex_lock(&socket->lock);
     socket->stream = NULL;
     pa_close_descriptor(socket);
     pthread_mutex_unlock(&socket->lock);
+    pa_inbox_clear(&stream->inbox, &engine->pool.chunks);
+    pa_inbox_clear(&stream->taken, &engine->pool.chunks);
+    pa_sends_clear(&stream->queue, engine);
     pa_socket_release(socket);
     free(stream->farewell);
     free(stream);
@@ -172,20 +175,33 @@ void pa_stream_watch(pa_stream *stream)
         stream->error = ENOMEM;   /* The kernel has no memory to watch one more: rare, and loud. */
 }
 
-/* Let the peer know now. A receive in the ring holds the file open: a close alone would not. */
+/* A receive is in the ring, which holds the file open: a close alone would not let the peer know. Nor
+ * may the number be free yet. The request may not be submitted, and would receive then what belongs
+ * to the next file of that number. It ends by what is done here; then the descriptor is closed. */
+static void part(pa_stream *stream, bool reset)
+{
+    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    int fd = stream->socket->fd;
+    int error = reset ? connect(fd, &nowhere, sizeof nowhere) : shutdown(fd, SHUT_RDWR);
+    pa_set_interest(stream->socket, 0);
+    stream->parting_fd = atomic_exchange(&stream->socket->fd, -1);
+    if (error)
+        pa_uring_ask(stream);   /* Nothing ends it by itself: it is cancelled. */
+}
+
+/* Let the peer know now. */
 static void end_connection(pa_stream *stream, bool reset)
 {
     struct linger none = {.l_onoff = 1, .l_linger = 0};
-    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
     int fd = stream->socket->fd;
     if (fd < 0)
         return;
     if (reset)
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    if (stream->ring_armed && reset)
-        connect(fd, &nowhere, sizeof nowhere);
-    else if (stream->ring_armed)
-        shutdown(fd, SHUT_RDWR);
+    if (stream->ring_armed)
+        part(stream, reset);
+    else
+        pa_close_descriptor(stream->socket);
 }
 
 /* Nothing goes in or out any more: the descriptor is closed, what is queued is dropped. */
@@ -195,7 +211,6 @@ void pa_stream_leave(pa_stream *stream, bool reset)
     stream->blocked = false;
     stream->eof = true;
     end_connection(stream, reset);
-    pa_close_descriptor(stream->socket);
 }
 
 /* -- turns -- */
@@ -217,19 +232,26 @@ static bool is_finished(const pa_stream *stream)
            || (!stream->has_taken && stream->inbox.begin == stream->inbox.whole);
 }
 
-/* Nobody will serve it: its port is closed. The engine lets go of it. */
+/* The engine lets go of what it has lost: once, and not while a turn is queued or running, whose
+ * thread finds the owner by the stream. */
+static void let_owner_go(pa_stream *stream)
+{
+    pa_shared *farewell = stream->farewell;
+    if (!farewell || !stream->lost || !stream->started || stream->turn != PA_TURN_IDLE)
+        return;
+    stream->farewell = NULL;
+    pa_shared_release(pa_engine_of(stream), farewell);
+}
+
+/* Nobody will serve it: its port is closed. */
 static void lose(pa_stream *stream)
 {
-    if (stream->over)
-        return;
-    stream->over = true;
-    stream->closing = true;
-    pa_stream_leave(stream, false);
-    if (stream->started) {
-        pa_shared *farewell = stream->farewell;
-        stream->farewell = NULL;
-        pa_shared_release(pa_engine_of(stream), farewell);
+    if (!stream->over) {
+        stream->over = stream->lost = true;
+        stream->closing = true;
+        pa_stream_leave(stream, false);
     }
+    let_owner_go(stream);
 }
 
 /* The last reference may just have gone, in a thread that waits for the lock to free the stream. */
@@ -263,9 +285,9 @@ void pa_stream_schedule(pa_stream *stream, pa_wakes *wakes)
         return;
     free(op);
     stream->turn = PA_TURN_IDLE;
-    lose(stream);
-    /* The caller has a reference of its own. */
+    /* Not the last one, while its owner is not told that it is lost: after that, it may be. */
     atomic_fetch_sub_explicit(&stream->references, 1, memory_order_release);
+    lose(stream);
 }
 
 pa_stream *pa_turn_of(pa_op *op)
@@ -378,6 +400,7 @@ static void end_turn(pa_stream *stream, pa_wakes *wakes)
     stream->turn = PA_TURN_IDLE;
     if (stream->again || stream->news || has_frames(stream) || is_finished(stream))
         pa_stream_schedule(stream, wakes);
+    let_owner_go(stream);
 }
 
 /* Let go of what is read, now: who reads it last has it in its caches. */
@@ -476,6 +499,9 @@ int pa_stream_start(pa_stream *stream)
     pa_engine *engine = pa_engine_of(stream);
     pthread_mutex_lock(&stream->socket->lock);
     stream->started = true;
+    /* Closed before now, perhaps before this stream was in the table: nobody else looks for it. */
+    if (atomic_load(&atomic_load(&stream->socket->port)->closed))
+        lose(stream);
     pa_stream_watch(stream);
     int error = stream->error;
     pthread_mutex_unlock(&stream->socket->lock);
@@ -498,6 +524,9 @@ void pa_stream_close(pa_stream *stream, pa_thread *self)
         if (!(self && self->batch && stream->dirty))
             pa_stream_flush_locked(stream, &wakes);
         pa_stream_watch(stream);
+    } else if (stream->lost) {
+        stream->started = true;
+        let_owner_go(stream);
     }
     pthread_mutex_unlock(&stream->socket->lock);
     pa_wake_all(&wakes);
@@ -515,6 +544,9 @@ void pa_stream_abort(pa_stream *stream, pa_stream_end end)
             stream->end = end;
         pa_stream_leave(stream, true);
         pa_stream_schedule(stream, &wakes);
+    } else if (stream->lost) {
+        stream->started = true;
+        let_owner_go(stream);
     }
     pthread_mutex_unlock(&stream->socket->lock);
     pa_wake_all(&wakes);

@@ -6,9 +6,12 @@
  * calls as they fit in.
  *
  * Who owns what
- *   pa_stream   counted; the face holds one reference, the engine one from the start to the end (the
- *               turn that tells PA_ENDED) or until its port is closed, each queued turn, each list of
- *               dirty streams and each group one. It has the only reference to its socket.
+ *   pa_stream   counted; the face holds one reference, each queued turn, each list of dirty streams,
+ *               each group and each receive in a ring one. It has the only reference to its socket.
+ *   its owner   the face's, named by the stream. From the start (or a close or abort before it) it
+ *               must live until the turn that tells the end, or until it comes out of
+ *               pa_engine_take_owed: its port was closed, and no turn is queued or running. Who has
+ *               another reference to the stream may come later; the owner is not touched then.
  *   frames      the inbox is malloc'd memory of the stream's; a thread in the turn reads what it has
  *               taken (`pa_stream_take`) without the lock, and nobody else touches that.
  *   pa_shared   bytes of the face's that are sent without a copy; counted. The last release hangs it
@@ -62,7 +65,7 @@ pa_stream *pa_stream_new(pa_socket *socket, pa_port *port, const pa_framing *fra
                          const pa_stream_limits *limits, void *owner);
 void pa_stream_hold(pa_stream *stream);
 void pa_stream_release(pa_stream *stream);
-/* Receive from now on; 0 or -errno. The engine's reference begins. */
+/* Receive from now on; 0 or -errno. The owner stays from now on. */
 int pa_stream_start(pa_stream *stream);
 /* Never used again while the process lives: generation << 32 | slot. */
 uint64_t pa_stream_id(const pa_stream *stream);
