@@ -86,10 +86,10 @@ def _open_ring(
 # In order of preference. An opener raises EngineUnavailable where its engine cannot run.
 _CANDIDATES: dict[str, tuple[Callable[[str, dict[str, str]], Engine], str]] = {
     "iocp": (_open_iocp, "the Windows kernel has completion ports of its own"),
+    "io_uring": (_open_io_uring, "in C, and the kernel receives for the streams by itself"),
+    "epoll": (_open_epoll, "in C: no bytes wait for the interpreter"),
     "selectors": (_open_selectors, "readiness turned into completion, in plain Python"),
-    "epoll": (_open_epoll, "the same in C, not yet proven as long"),
-    "io_uring": (_open_io_uring, "epoll in C, whose streams the kernel receives for by itself"),
-    "io_uring-basic": (_open_basic, "io_uring as kernels before 6.8 have it"),
+    "io_uring-basic": (_open_basic, "io_uring as it is used on kernels before 6.8"),
 }
 
 NAMES = tuple(_CANDIDATES)
