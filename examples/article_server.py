@@ -76,8 +76,8 @@ def main():
     accepting = threading.Thread(target=accept_thread_main, args=[listen_socket, port])
     for thread in [*threads, accepting]:
         thread.start()
-    print("Accept on port", listen_socket.getsockname()[1], flush=True)
     try:
+        print("Accept on port", listen_socket.getsockname()[1], flush=True)
         accepting.join()
     except KeyboardInterrupt:
         listen_socket.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import struct
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from proactor import Packet, PacketFraming
 from tests.examples.program import ROOT, Example
-from tests.support.sockets import read_exactly
+from tests.support.sockets import LIMIT, read_exactly
 from tests.support.streams import eventually
 
 pytestmark = pytest.mark.skipif(
@@ -99,9 +100,10 @@ def test_a_chat_says_good_bye(example, opened):
     ann = opened(Lines(example))
     ann.say("hello")
     assert eventually(example.is_waiting)
-    code, errors = example.interrupt()
-    assert (code, errors) == (0, "")
+    example.process.send_signal(signal.SIGTERM)
     assert "* the server stops" in ann.file.read().decode()
+    ann.close()
+    assert example.process.wait(LIMIT) == 0
 
 
 class Pilot:

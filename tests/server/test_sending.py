@@ -6,7 +6,15 @@ import threading
 
 import pytest
 
-from proactor import DisconnectReason, Packet, RawFraming, Session, SlowConsumer, StreamLimits
+from proactor import (
+    DisconnectReason,
+    Group,
+    Packet,
+    RawFraming,
+    Session,
+    SlowConsumer,
+    StreamLimits,
+)
 from tests.server.serving import FRAMING, Recorded, recorded
 from tests.support.streams import eventually
 
@@ -113,6 +121,31 @@ def test_the_latest_of_each_id_is_kept(slow):
     statistics = server.statistics()
     assert statistics.replaced == 1000 - len(arrived) > 0
     assert statistics.dropped == 0
+
+
+def test_what_a_state_is_can_be_said_by_the_class(serving, client):
+    class Units(Slow):
+        slow_consumer = SlowConsumer.LATEST
+
+        def key_of(self, item):
+            return item.id, item.body[0]  # The number of a unit stands first.
+
+    player = recorded(Units)
+    server = serving(player)
+    reader = client(server, receive_buffer=4096)
+    player.journal.wait(lambda entries: entries)
+    session, group = player.made[0], Group()
+    group.add(session)
+    for turn in range(150):
+        for unit in range(4):
+            news = Packet(1, bytes([unit, turn]) + BODY)
+            session.send(news) if turn % 2 else group.broadcast(news)
+    assert session.queued_packets <= 4 + 2
+    session.close()
+
+    arrived = [tuple(packet.body[:2]) for packet in reader.receive_all()]
+    assert sorted(arrived[-4:]) == [(unit, 149) for unit in range(4)]
+    assert server.statistics().replaced == 600 - len(arrived) > 0
 
 
 def test_with_too_many_states_the_oldest_go(slow):
