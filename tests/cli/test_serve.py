@@ -127,7 +127,7 @@ def test_a_port_in_use_is_one_line_with_the_remedy():
     ("arguments", "words"),
     [
         (("--model", "iocp"), "unknown model 'iocp': choose one of select, async-select"),
-        (("--engine", "fast"), "unknown engine 'fast': choose one of auto, iocp, selectors"),
+        (("--engine", "fast"), "unknown engine 'fast': choose one of auto, iocp, io_uring"),
         (("--port", "65536"), "port 65536 is out of range: give 1 to 65535, or 0"),
         (("--port", "http"), "Invalid value for '--port'"),
         (("--workers", "0"), "give --workers 1 or more"),

@@ -11,6 +11,9 @@
  * DEFER_TASKRUN that happens inside an enter of the owner's). It closes the ring, which frees the
  * sockets, and receives by one of its own.
  *
+ * An owner that ends closes its ring itself, before the kernel does what the exit of a thread means
+ * to it: which is to run what the ring has left to do, and so to move bytes that nobody would read.
+ *
  * Who owns the memory: each armed receive has a reference to its stream, given up with its last
  * completion, or at the take-over.
  */
@@ -35,15 +38,26 @@ struct pa_uring {
     struct ring ring;
     struct buffers buffers, retired;
     uint32_t given;                    /* buffers that the kernel has, or that are being read */
-    bool is_open;
     bool watches_epoll;                /* a poll of the epoll set is in the ring */
     bool epoll_is_ready;               /* and has said so */
-    uint64_t owner;                    /* while it is open: `thread_serial` of a thread */
+    atomic_ullong owner;               /* `thread_serial` of a thread; 0: the ring is not open */
+    pa_engine *engine;
+    struct pa_uring *next;             /* of all */
     _Atomic(pa_stream *) asked;        /* streams whose wish to receive has changed; a reference each */
     atomic_bool is_broken;             /* no ring can be had any more: readiness serves the streams */
     atomic_bool is_wanted;             /* a stream has asked */
     atomic_ullong enters, submitted, completions, no_buffers, overflows;
 };
+
+/* Guards who owns which ring, and the list of all; before every other lock. */
+static pthread_mutex_t owners = PTHREAD_MUTEX_INITIALIZER;
+static struct pa_uring *all_urings;
+
+static void leave_rings(void *serial);
+static pthread_key_t leaving;          /* its destructor runs in a thread that ends */
+static pthread_once_t leaving_is_made = PTHREAD_ONCE_INIT;
+
+static void make_leaving(void) { pthread_key_create(&leaving, leave_rings); }
 
 /* A number for the calling thread that no other one has had or will have. */
 static uint64_t thread_serial(void)
@@ -72,7 +86,13 @@ int pa_uring_new(pa_engine *engine, const pa_uring_profile *profile)
         return -ENOMEM;
     uring->profile = *profile;
     uring->ring.fd = -1;
+    uring->engine = engine;
     engine->uring = uring;
+    pthread_once(&leaving_is_made, make_leaving);
+    pthread_mutex_lock(&owners);
+    uring->next = all_urings;
+    all_urings = uring;
+    pthread_mutex_unlock(&owners);
     return 0;
 }
 
@@ -144,18 +164,28 @@ static void forget_requests(pa_engine *engine, bool ask_again)
     }
 }
 
+/* `owners` is held. */
 static void close_ring(pa_engine *engine, bool ask_again)
 {
     struct pa_uring *uring = engine->uring;
-    if (!uring->is_open)
+    if (!atomic_load(&uring->owner))
         return;
     ring_close(&uring->ring);
-    uring->is_open = false;
+    atomic_store(&uring->owner, 0);
     /* The kernel ends the requests a little later: their buffers stay until the engine goes. */
     buffers_close(&uring->retired, NULL);
     uring->retired = uring->buffers;
     uring->buffers = (struct buffers){0};
     forget_requests(engine, ask_again);
+}
+
+/* In a forked child: its copy of the descriptor, nothing else. */
+static void close_copy(struct pa_uring *uring)
+{
+    owners = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    all_urings = NULL;
+    atomic_store(&uring->owner, 0);
+    ring_close(&uring->ring);
 }
 
 static void close_driver(pa_engine *engine)
@@ -165,10 +195,16 @@ static void close_driver(pa_engine *engine)
     if (!uring)
         return;
     if (atomic_load(&engine->dead)) {
-        ring_close(&uring->ring);   /* A forked child: its copy of the descriptor, nothing else. */
+        close_copy(uring);
         return;
     }
+    pthread_mutex_lock(&owners);
     close_ring(engine, false);
+    struct pa_uring **link = &all_urings;
+    while (*link != uring)
+        link = &(*link)->next;
+    *link = uring->next;
+    pthread_mutex_unlock(&owners);
     pa_stream *asked = atomic_exchange(&uring->asked, NULL);
     while (asked) {
         pa_stream *next = asked->next_asked;
@@ -294,7 +330,8 @@ static pa_stream *in_order(pa_stream *stream)
 static bool serve_asked(pa_engine *engine)
 {
     struct pa_uring *uring = engine->uring;
-    if (!atomic_load_explicit(&uring->asked, memory_order_relaxed))
+    /* After the reactor has said that it is about to sleep: in that order. */
+    if (!atomic_load(&uring->asked))
         return false;
     pa_stream *stream = in_order(atomic_exchange(&uring->asked, NULL));
     while (stream) {
@@ -390,26 +427,50 @@ static void give_up(pa_engine *engine)
     }
 }
 
-/* Be the ring's owner from now on; false: there is no ring. */
-static bool own(pa_engine *engine)
+/* Open a ring, or let streams be served by readiness; `owners` is held. */
+static bool open_own(pa_engine *engine, bool for_life)
 {
     struct pa_uring *uring = engine->uring;
-    bool for_life = atomic_load(&engine->has_io_thread)
-                    && pthread_equal(engine->thread, pthread_self());
-    if (uring->is_open && uring->owner == thread_serial())
-        return true;
-    if (uring->is_open && !for_life)
-        return false;
-    close_ring(engine, true);
     if (open_ring(uring, for_life) < 0) {
         atomic_store(&uring->is_broken, true);
         give_up(engine);
         return false;
     }
-    uring->is_open = true;
-    uring->owner = thread_serial();
     uring->watches_epoll = uring->epoll_is_ready = false;
+    atomic_store(&uring->owner, thread_serial());
+    pthread_setspecific(leaving, (void *)(uintptr_t)thread_serial());
     return true;
+}
+
+/* Be the ring's owner from now on; false: there is no ring. */
+static bool own(pa_engine *engine)
+{
+    struct pa_uring *uring = engine->uring;
+    if (atomic_load_explicit(&uring->owner, memory_order_relaxed) == thread_serial())
+        return true;
+    bool for_life = atomic_load(&engine->has_io_thread)
+                    && pthread_equal(engine->thread, pthread_self());
+    bool is_mine = false;
+    pthread_mutex_lock(&owners);
+    if (!atomic_load(&uring->owner) || for_life) {
+        close_ring(engine, true);
+        is_mine = open_own(engine, for_life);
+    }
+    pthread_mutex_unlock(&owners);
+    return is_mine;
+}
+
+/* The calling thread ends. What its rings have received is read; the rest is for the next owner. */
+static void leave_rings(void *serial)
+{
+    pthread_mutex_lock(&owners);
+    for (struct pa_uring *uring = all_urings; uring; uring = uring->next) {
+        if (atomic_load(&uring->owner) != (uintptr_t)serial)
+            continue;
+        reap(uring->engine);
+        close_ring(uring->engine, true);
+    }
+    pthread_mutex_unlock(&owners);
 }
 
 static int turn_ring(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int limit)
@@ -429,6 +490,12 @@ static int turn_ring(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int l
         enter(engine, 0, 0, &result);
         reap(engine);
     }
+    while (ring_overflowed(&uring->ring)) {
+        /* What did not fit: nothing may be left in a ring that another thread may close. */
+        int ignored;
+        enter(engine, 0, 0, &ignored);
+        reap(engine);
+    }
     if (uring->epoll_is_ready) {
         uring->epoll_is_ready = false;
         found = pa_driver_epoll.wait(engine, true, 0, out, limit);
@@ -441,11 +508,13 @@ static int turn_ring(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int l
 static int wait_driver(pa_engine *engine, bool mine, int64_t timeout_ns, pa_ready *out, int limit)
 {
     struct pa_uring *uring = engine->uring;
-    if (mine && atomic_load_explicit(&uring->is_wanted, memory_order_relaxed)
-        && !atomic_load_explicit(&uring->is_broken, memory_order_relaxed)) {
+    bool is_broken = atomic_load_explicit(&uring->is_broken, memory_order_relaxed);
+    if (mine && is_broken && atomic_load(&uring->asked))
+        give_up(engine);   /* It has asked while that was found out. */
+    if (mine && !is_broken && atomic_load_explicit(&uring->is_wanted, memory_order_relaxed)) {
         if (!engine->backup_turning && own(engine))
             return turn_ring(engine, timeout_ns, out, limit);
-        if (uring->is_open && !engine->backup_turning && timeout_ns) {
+        if (atomic_load(&uring->owner) && !engine->backup_turning && timeout_ns) {
             /* A second thread waits: the I/O thread takes over. */
             pa_engine_start_thread(engine);
             timeout_ns = 0;
