@@ -3,7 +3,7 @@
 The engine is one a process: ``PROACTOR_ENGINE`` chooses it, as for users. Fixtures for every
 folder: `opened` (closes a resource when the test ends) and `in_thread` (runs a call in a thread).
 
-Markers with a meaning here: ``engine(name)`` runs a test on that engine only, and
+Markers with a meaning here: ``engine(name, ...)`` runs a test on these engines only, and
 ``windows_differs(reason)`` names a behaviour in which Wine is not Windows: under Wine such a test
 may fail and is reported as expected, everywhere else it must pass.
 """
@@ -35,7 +35,7 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the markers ``engine`` and ``windows_differs`` their meaning."""
     for item in items:
-        wanted = {mark.args[0] for mark in item.iter_markers("engine")}
+        wanted = {name for mark in item.iter_markers("engine") for name in mark.args}
         if wanted and engine_name() not in wanted:
             names = ", ".join(sorted(wanted))
             item.add_marker(pytest.mark.skip(reason=f"only for the engine {names}"))

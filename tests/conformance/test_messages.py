@@ -42,6 +42,7 @@ from tests.support.sockets import (
     reset,
 )
 from tests.support.streams import InThread, Opened, fill, until_readable
+from tests.support.system import NATIVE
 
 MESSAGE = WM_USER + 7
 
@@ -287,8 +288,7 @@ def test_a_message_that_is_queued_outlives_its_socket(
     assert first.fileno() == -1
 
 
-@pytest.mark.engine("selectors")
-@pytest.mark.engine("epoll")
+@pytest.mark.engine("selectors", *NATIVE)
 def test_what_came_before_the_close_is_said_also_if_no_thread_has_got_to_it(
     tcp_pair: TcpPair, queue: MessageQueue
 ) -> None:

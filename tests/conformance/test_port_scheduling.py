@@ -18,6 +18,7 @@ import pytest
 from proactor import CompletionPort, Event, Overlapped, OverlappedSocket, sleep_ex
 from tests.support.packets import QUIET, take, wait_for_waiters
 from tests.support.sockets import LIMIT, PeerPair
+from tests.support.system import NATIVE
 from tests.support.threads import Running
 
 InThread = Callable[..., Running[Any]]
@@ -298,8 +299,7 @@ def test_a_batch_occupies_one_slot(strict_port: CompletionPort) -> None:
     assert len(strict_port.get_many(3, LIMIT)) == 2
 
 
-@pytest.mark.engine("selectors")
-@pytest.mark.engine("epoll")
+@pytest.mark.engine("selectors", *NATIVE)
 def test_a_worker_that_sleeps_does_not_stop_the_others(engine: str, in_thread: InThread) -> None:
     # Goal: the engine cannot see a foreign call block, so a worker that has not come back for
     # stall_timeout counts as blocked while packets wait.
@@ -327,8 +327,7 @@ def test_a_worker_that_sleeps_does_not_stop_the_others(engine: str, in_thread: I
         sleeping.result()
 
 
-@pytest.mark.engine("selectors")
-@pytest.mark.engine("epoll")
+@pytest.mark.engine("selectors", *NATIVE)
 def test_a_waiter_that_came_before_the_stall_is_released_by_it(
     engine: str, in_thread: InThread
 ) -> None:
@@ -355,8 +354,7 @@ def test_a_waiter_that_came_before_the_stall_is_released_by_it(
         assert sorted(worker.result() for worker in workers) == ["sleep", "sleep", "work"]
 
 
-@pytest.mark.engine("selectors")
-@pytest.mark.engine("epoll")
+@pytest.mark.engine("selectors", *NATIVE)
 def test_a_stall_frees_no_slot_without_a_time_out(
     strict_port: CompletionPort, spinner: Spinner, in_thread: InThread
 ) -> None:

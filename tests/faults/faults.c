@@ -6,6 +6,7 @@
  */
 #include "harness.h"
 
+#include <sys/mman.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
@@ -328,7 +329,7 @@ static void *read_file_back(void *argument)
 static void a_file_goes_out_whole_through_faults(void)
 {
     world w = open_world(1, -1, false);
-    int client, fd, file = fileno(tmpfile());
+    int client, fd, file = memfd_create("text", MFD_CLOEXEC);
     static char text[BYTES];
     for (int i = 0; i < BYTES; i++)
         text[i] = letter(7, i);
@@ -352,6 +353,7 @@ static void a_file_goes_out_whole_through_faults(void)
     pa_socket_close(socket, false);
     pa_socket_release(socket);
     close(client);
+    close(file);
     close_world(&w);
 }
 

@@ -18,8 +18,9 @@ from proactor import CompletionPort, Event, OperationKind, Overlapped, Overlappe
 from tests.support.packets import take
 from tests.support.sockets import LIMIT, plain_pair, wait_readable
 from tests.support.streams import eventually
+from tests.support.system import NATIVE
 
-pytestmark = pytest.mark.engine("epoll")
+pytestmark = pytest.mark.engine(*NATIVE)
 
 SOURCE = Path(proactor.__file__).parents[1]
 

@@ -12,6 +12,9 @@ import pytest
 from proactor import EngineUnavailable
 from proactor.engines import choose
 
+NATIVE = ("io_uring", "epoll", "io_uring-basic")
+"""The engines of the native core."""
+
 
 @functools.cache
 def engine_name() -> str:

@@ -72,9 +72,7 @@ def _open_basic(reason: str, refused: dict[str, str]) -> Engine:
 _NOT_BASIC = ("multishot", "incremental buffers")
 
 
-def _open_ring(
-    name: str, reason: str, refused: dict[str, str], profile: NativeProfile
-) -> Engine:
+def _open_ring(name: str, reason: str, refused: dict[str, str], profile: NativeProfile) -> Engine:
     if profile.profile == "none":
         why = profile.refused
         raise EngineUnavailable(
