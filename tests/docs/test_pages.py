@@ -142,6 +142,6 @@ def test_every_function_that_the_architecture_names_exists():
 def test_the_engines_that_the_pages_name_are_those_that_exist():
     text = read(ROOT / "README.md")
 
-    named = set(re.findall(r"(?<=PROACTOR_ENGINE=)\w+|(?<=`=)\w+", text))
+    named = set(re.findall(r"(?<=PROACTOR_ENGINE=)[\w-]+|(?<=`=)[\w-]+", text))
 
     assert named == set(choose.NAMES)

@@ -159,8 +159,10 @@ class StreamDesk:
         if not mine:
             self._run_ready()
         else:
-            # Whoever comes first runs the turns: the caller, when it has handled these.
+            # Whoever comes first runs the turns: the caller, when it has handled these. What it
+            # queues while it does (a room's broadcast, a timer's) leaves when it comes back.
             self._post_go_on()
+            here.desk = self
         return mine
 
     def get_many(

@@ -287,8 +287,10 @@ struct pa_thread {
     int hand_count;
     atomic_int hand_next;
     /* What is to be flushed: queued for in this turn, and in earlier ones of the batch. A reference
-     * each, the last one first. The owner alone fills them; a stalled one's `sealed` others flush. */
+     * each, the last one first. The owner alone fills them; of a stalled one others flush `sealed`,
+     * and `dirty` too if it is in no turn. */
     _Atomic(pa_stream *) dirty, sealed;
+    atomic_bool in_turn;
     pa_stream *rest_dirty;             /* the owner's alone: of a slice that was not all, in order */
     int64_t dirty_since;
 };

@@ -149,11 +149,14 @@ static void relieve(pa_port *port, pa_thread *runner, pa_stream **dirty)
         pa_take_hand_back(port, runner);
     if (!*dirty)
         *dirty = atomic_exchange(&runner->sealed, NULL);
+    if (!*dirty && !atomic_load(&runner->in_turn))
+        *dirty = atomic_exchange(&runner->dirty, NULL);
 }
 
 static bool has_hand(const pa_thread *runner)
 {
     return atomic_load(&runner->sealed)
+           || (atomic_load(&runner->dirty) && !atomic_load(&runner->in_turn))
            || atomic_load(&runner->hand_next) < runner->hand_count;
 }
 

@@ -127,19 +127,26 @@ static void remember_dirty(pa_thread *self, pa_stream *stream)
     pa_stream *last = atomic_load_explicit(&self->dirty, memory_order_relaxed);
     if (!last && !atomic_load_explicit(&self->sealed, memory_order_relaxed))
         self->dirty_since = pa_now();
-    stream->next_dirty = last;
-    atomic_store_explicit(&self->dirty, stream, memory_order_relaxed);
+    do
+        stream->next_dirty = last;
+    while (!atomic_compare_exchange_weak(&self->dirty, &last, stream));
+}
+
+void pa_batch_in_turn(pa_thread *self, bool in_turn)
+{
+    atomic_store_explicit(&self->in_turn, in_turn, memory_order_relaxed);
 }
 
 void pa_seal_turn(pa_thread *self)
 {
     pa_stream *first = atomic_load_explicit(&self->dirty, memory_order_relaxed);
+    if (first)
+        first = atomic_exchange(&self->dirty, NULL);
     if (!first)
         return;
     pa_stream *last = first;
     while (last->next_dirty)
         last = last->next_dirty;
-    atomic_store_explicit(&self->dirty, NULL, memory_order_relaxed);
     pa_stream *before = atomic_load(&self->sealed);
     do
         last->next_dirty = before;

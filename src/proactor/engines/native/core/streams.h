@@ -92,6 +92,8 @@ void pa_stream_flush(pa_stream *stream);
  * waits for the flush. The end flushes all. */
 void pa_batch_begin(pa_thread *self, pa_port *port);
 void pa_batch_end(pa_thread *self);
+/* The thread runs turns, or no longer: of a turn nothing is flushed before its end. */
+void pa_batch_in_turn(pa_thread *self, bool in_turn);
 /* A turn of the batch is over: what it queued need not wait for the later ones, should they stall. */
 void pa_seal_turn(pa_thread *self);
 /* What it queued first has waited long enough for company. */

@@ -358,6 +358,7 @@ cdef extern from "core/streams.h" nogil:
     void pa_stream_flush(pa_stream *stream)
     void pa_batch_begin(pa_thread *self, pa_port *port)
     void pa_batch_end(pa_thread *self)
+    void pa_batch_in_turn(pa_thread *self, pa_bool in_turn)
     void pa_seal_turn(pa_thread *self)
     pa_bool pa_is_late(const pa_thread *self)
     pa_bool pa_flush_dirty(pa_thread *self, int limit)

@@ -182,6 +182,7 @@ cdef class PortCore:
         cdef pa_op *op
         cdef int served = 0
         pa_batch_begin(thread.thread, self.port)
+        pa_batch_in_turn(thread.thread, True)
         while True:
             op = pa_hand_next(thread.thread)
             if op == NULL:
@@ -195,6 +196,7 @@ cdef class PortCore:
             if served % 8 == 0 and pa_is_late(thread.thread):
                 with nogil:
                     pa_flush_dirty(thread.thread, 0)
+        pa_batch_in_turn(thread.thread, False)
         with nogil:
             pa_flush_dirty(thread.thread, SLICE)
         return 0
@@ -333,6 +335,7 @@ cdef object packet_of_turn(pa_op *op, ThreadCore thread):
         thread.has_served = True
         return None
     stream.in_turn = True
+    pa_batch_in_turn(thread.thread, True)
     thread.has_turns = True
     thread.turns.append(stream)
     return new_packet(stream._sink, stream, stream.state().inbox_bytes)

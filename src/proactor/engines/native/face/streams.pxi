@@ -407,6 +407,7 @@ cdef class StreamCore:
         thread.turns.remove(self)
         self.end_given_turn()
         if not thread.turns:
+            pa_batch_in_turn(thread.thread, False)
             with nogil:
                 pa_batch_end(thread.thread)
 

@@ -76,6 +76,7 @@ cdef class ThreadCore:
             turns, self.turns = self.turns, []
             for stream in turns:
                 (<StreamCore>stream).end_given_turn()
+            pa_batch_in_turn(self.thread, False)
         pay_owed(self.engine)
         with nogil:
             more = pa_flush_dirty(self.thread, limit)
