@@ -34,12 +34,12 @@ if setarch "$(uname -m)" -R true 2>/dev/null; then fixed="setarch $(uname -m) -R
 # On what else than readiness a test of the engine runs; and which need no thread sanitizer.
 drivers_of() {
     case $1 in
-    streams | stream_sends | stream_ring | stream_races | groups) echo "multishot classic basic" ;;
+    streams | stream_sends | stream_ring | stream_races | stream_memory | groups) echo "multishot classic basic" ;;
     esac
 }
 is_alone() {
     case $1 in
-    abi | framing | refusals | send_queue | inbox | sockets | connections | stream_sends) true ;;
+    abi | framing | refusals | send_queue | inbox | sockets | connections | stream_memory) true ;;
     *) false ;;
     esac
 }
