@@ -76,8 +76,12 @@ static inline void run_turn(pa_op *op, pa_thread *self)
 {
     const uint8_t *bytes;
     pa_frame frame;
+    conversation *c = pa_stream_owner(op->owner);
+    if (!c) {
+        pa_turn_lost(op);
+        return;
+    }
     pa_stream *stream = pa_turn_of(op);
-    conversation *c = pa_stream_owner(stream);
     CHECK(atomic_exchange(&c->serving, 1) == 0);
     CHECK(atomic_load(&c->ends) == 0);
     atomic_fetch_add(&c->turns, 1);
@@ -212,7 +216,7 @@ static inline void hang_up(conversation *c)
 static inline void forget(conversation *c)
 {
     hang_up(c);
-    pa_stream_release(c->stream);
+    pa_stream_disown(c->stream);
     free(c->got);
     free(c);
 }

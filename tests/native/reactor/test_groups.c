@@ -280,6 +280,31 @@ static void an_engine_is_freed_while_its_ring_still_has_receives(void)
     }
 }
 
+static void a_stream_that_nobody_keeps_is_over_for_those_who_know_it(void)
+{
+    world w = open_world(1, -1, false);
+    pa_group *group = pa_group_new();
+    conversation *c = converse_idle(&w, NULL, NULL);
+    pa_stream *stream = c->stream, *refused[1];
+    int peer = c->peer;
+    char byte;
+    c->peer = -1;
+    CHECK(pa_group_add(group, stream) == 1);
+    CHECK(pa_stream_post(stream));   /* A turn is queued, though it was never started. */
+    pa_batch_begin(w.self, w.port);
+    CHECK(pa_stream_send(stream, w.self, "x", 1, NULL, PA_NO_KEY) == PA_QUEUED);
+    forget(c);
+    CHECK(recv(peer, &byte, 1, 0) == 0);   /* Its descriptor is closed at once. */
+    CHECK(pa_group_count(group) == 0);
+    CHECK(broadcast(group, "y", NULL, refused, 1) == 0);
+    pa_flush_dirty(w.self, 0);
+    CHECK(serve_turns(w.port, w.self, 0) == 1);   /* The turn is given up. */
+    CHECK(!pa_engine_take_owed(w.engine));
+    close(peer);
+    pa_group_free(group);
+    close_world(&w);
+}
+
 /* -- a worker stalls -- */
 
 typedef struct {
@@ -370,6 +395,8 @@ static const test_case tests[] = {
      a_stream_that_is_started_or_ended_after_its_port_is_owed},
     {"an engine is freed while its ring still has receives",
      an_engine_is_freed_while_its_ring_still_has_receives},
+    {"a stream that nobody keeps is over for those who know it",
+     a_stream_that_nobody_keeps_is_over_for_those_who_know_it},
     {"the hand of a stalled worker is served by others, each turn once",
      the_hand_of_a_stalled_worker_is_served_by_others_each_turn_once},
 };

@@ -237,7 +237,8 @@ static bool is_finished(const pa_stream *stream)
 static void let_owner_go(pa_stream *stream)
 {
     pa_shared *farewell = stream->farewell;
-    if (!farewell || !stream->lost || !stream->started || stream->turn != PA_TURN_IDLE)
+    bool is_due = stream->lost && stream->started && stream->owner;
+    if (!farewell || !is_due || stream->turn != PA_TURN_IDLE)
         return;
     stream->farewell = NULL;
     pa_shared_release(pa_engine_of(stream), farewell);
@@ -302,6 +303,15 @@ void pa_turn_lost(pa_op *op)
     pa_stream *stream = pa_turn_of(op);
     pthread_mutex_lock(&stream->socket->lock);
     stream->turn = PA_TURN_IDLE;
+    lose(stream);
+    pthread_mutex_unlock(&stream->socket->lock);
+    pa_stream_release(stream);
+}
+
+void pa_stream_disown(pa_stream *stream)
+{
+    pthread_mutex_lock(&stream->socket->lock);
+    stream->owner = NULL;
     lose(stream);
     pthread_mutex_unlock(&stream->socket->lock);
     pa_stream_release(stream);

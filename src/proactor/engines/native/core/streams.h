@@ -59,16 +59,19 @@ typedef struct {
 } pa_stream_statistics;
 
 /* Make a stream of `socket`, which is connected and without operations, and whose reference it takes
- * over; `framing` and `limits` are the owner's and must outlive it. NULL: no memory, and the socket
- * is still the caller's. */
+ * over; `framing` and `limits` are the owner's and must live as long as the owner does. NULL: no
+ * memory, and the socket is still the caller's. */
 pa_stream *pa_stream_new(pa_socket *socket, pa_port *port, const pa_framing *framing,
                          const pa_stream_limits *limits, void *owner);
 void pa_stream_hold(pa_stream *stream);
 void pa_stream_release(pa_stream *stream);
+/* The owner goes, and its reference: for the others the stream is over, and has none. */
+void pa_stream_disown(pa_stream *stream);
 /* Receive from now on; 0 or -errno. The owner stays from now on. */
 int pa_stream_start(pa_stream *stream);
 /* Never used again while the process lives: generation << 32 | slot. */
 uint64_t pa_stream_id(const pa_stream *stream);
+/* NULL: it is disowned. A turn of it is given up by pa_turn_lost. */
 void *pa_stream_owner(const pa_stream *stream);
 int pa_stream_fd(const pa_stream *stream);
 

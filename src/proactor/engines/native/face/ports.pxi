@@ -190,6 +190,9 @@ cdef class PortCore:
             if op.kind != PA_TURN:
                 fill(batch, &op, 1, thread)
                 continue
+            if pa_stream_owner(<pa_stream *>op.owner) == NULL:
+                pa_turn_lost(op)  # Nobody kept it: it was never started.
+                continue
             (<StreamCore>pa_stream_owner(<pa_stream *>op.owner)).run_turn(op, thread)
             pa_seal_turn(thread.thread)
             served += 1
@@ -301,6 +304,9 @@ cdef int fill(batch, pa_op **taken, int count, ThreadCore thread) except -1:
     cdef Flight flight
     for index in range(count):
         if taken[index].kind == PA_TURN:
+            if pa_stream_owner(<pa_stream *>taken[index].owner) == NULL:
+                pa_turn_lost(taken[index])
+                continue
             packet = packet_of_turn(taken[index], thread)
             if packet is not None:
                 PyList_Append(batch, packet)

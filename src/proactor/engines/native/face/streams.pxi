@@ -104,7 +104,7 @@ cdef class StreamCore:
 
     def __dealloc__(self):
         if self.stream != NULL and not self.engine.dead:
-            pa_stream_release(self.stream)
+            pa_stream_disown(self.stream)
 
     def start(self):
         """See `Stream.start`."""
@@ -599,7 +599,8 @@ cdef class GroupCore:
                 self.group, thread, data, length, shared, code, excluded, full, room
             )
         for index in range(count):
-            refused.append(<object>pa_stream_owner(full[index]))
+            if pa_stream_owner(full[index]) != NULL:  # Else it has gone meanwhile.
+                refused.append(<object>pa_stream_owner(full[index]))
             pa_stream_release(full[index])
         free(full)
         if shared != NULL:
