@@ -154,7 +154,7 @@ static inline int pay_owed(pa_engine *engine)
     for (pa_shared *shared = pa_engine_take_owed(engine), *next; shared; shared = next, count++) {
         next = shared->next;
         atomic_fetch_add(&((owned *)shared->owner)->paid, 1);
-        free(shared);
+        pa_shared_free(shared);
     }
     return count;
 }

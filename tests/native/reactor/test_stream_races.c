@@ -225,7 +225,7 @@ static void free_what_is_owed(pa_engine *engine, melee *m)
         CHECK(atomic_fetch_add(&((owned *)shared->owner)->paid, 1) == 0);
         if (!is_streams)
             free(shared->owner);
-        free(shared);
+        pa_shared_free(shared);
     }
 }
 

@@ -64,8 +64,8 @@ class NativePort(_engine.PortCore):
         if not native.overlapped or native.port is not None or native.is_selected:
             raise errors.refused(
                 statuses.ERROR_INVALID_PARAMETER,
-                "open_stream refused: the socket is attached to a port, has network events selected "
-                "or was made with overlapped=False",
+                "open_stream refused: the socket is attached to a port, has network events "
+                "selected, or was made with overlapped=False",
             )
         return open_native_stream(self, native, sink, framing, limits)
 

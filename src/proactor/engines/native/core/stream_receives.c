@@ -14,6 +14,7 @@ enum { BULKY_FROM = 16384 };
 static void cut(pa_stream *stream)
 {
     pa_inbox *inbox = &stream->inbox;
+    size_t seen = stream->seen;
     pa_frame frame;
     if (!stream->framing) {
         stream->counts.frames_received++;
@@ -22,8 +23,9 @@ static void cut(pa_stream *stream)
     }
     while (inbox->whole < inbox->end) {
         int answer = pa_frame_next(stream->framing, inbox->bytes + inbox->whole,
-                                   inbox->end - inbox->whole, &stream->seen, &frame,
+                                   inbox->end - inbox->whole, &seen, &frame,
                                    &stream->framing_detail);
+        stream->seen = (uint32_t)seen;
         if (answer == 0) {
             stream->need = (uint32_t)frame.total;
             return;
@@ -34,7 +36,7 @@ static void cut(pa_stream *stream)
             inbox->end = inbox->whole;
             return;
         }
-        stream->seen = stream->need = 0;
+        seen = stream->seen = stream->need = 0;
         stream->counts.frames_received++;
         inbox->whole += (uint32_t)frame.total;
     }

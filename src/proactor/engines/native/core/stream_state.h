@@ -14,13 +14,11 @@ struct pa_stream {
     pa_socket *socket;             /* the only reference to it */
     const pa_framing *framing;     /* the owner's; NULL: raw */
     const pa_stream_limits *limits;
-    void *owner;
-    pa_shared *farewell;           /* owed to the owner when the engine's reference goes */
+    pa_shared farewell;            /* owed to its owner when the engine's reference goes */
     uint64_t id;
     pa_inbox inbox;
     pa_inbox taken;                /* the turn's alone */
-    size_t seen;                   /* of the unfinished frame: looked at, */
-    uint32_t need;                 /* and bytes in all, if that is known */
+    uint32_t seen, need;           /* of the unfinished frame: looked at, and in all if known */
     pa_send_queue queue;
     pa_stream *next_dirty;
     int64_t last_received, last_sent;
@@ -40,6 +38,7 @@ struct pa_stream {
     bool lost;                          /* and it is the latter */
     bool blocked;                  /* the kernel takes no more: waiting for room to write */
     bool above;                    /* PA_ABOVE_HIGH is told, PA_DRAINED is due */
+    bool said_farewell;
     bool dirty;                    /* in some thread's list of streams to be flushed */
     /* Of the io_uring driver: */
     bool ring_armed;               /* a receive is in the ring, with a reference */

@@ -64,6 +64,7 @@ pa_shared *pa_shared_new(void *owner)
     pa_shared *shared = malloc(sizeof *shared);
     if (shared) {
         atomic_init(&shared->references, 1);
+        shared->is_embedded = false;
         shared->owner = owner;
     }
     return shared;
@@ -77,6 +78,12 @@ void pa_shared_release(pa_engine *engine, pa_shared *shared)
     do
         shared->next = first;
     while (!atomic_compare_exchange_weak(&engine->pool.owed, &first, shared));
+}
+
+void pa_shared_free(pa_shared *shared)
+{
+    if (!shared->is_embedded)
+        free(shared);
 }
 
 pa_shared *pa_engine_take_owed(pa_engine *engine)
@@ -99,12 +106,12 @@ pa_stream *pa_stream_new(pa_socket *socket, pa_port *port, const pa_framing *fra
     stream->parting_fd = -1;
     stream->framing = framing;
     stream->limits = limits;
-    stream->owner = owner;
+    stream->farewell.owner = owner;
+    stream->farewell.is_embedded = true;
+    atomic_init(&stream->farewell.references, 1);
     stream->last_received = stream->last_sent = pa_now();
-    stream->farewell = pa_shared_new(owner);
     /* Last: who goes through the table finds it whole. */
-    if (!stream->farewell || !enter_table(&socket->engine->pool, stream)) {
-        free(stream->farewell);
+    if (!enter_table(&socket->engine->pool, stream)) {
         free(stream);
         return NULL;
     }
@@ -138,12 +145,11 @@ void pa_stream_release(pa_stream *stream)
     pa_inbox_clear(&stream->taken, &engine->pool.chunks);
     pa_sends_clear(&stream->queue, engine);
     pa_socket_release(socket);
-    free(stream->farewell);
     free(stream);
 }
 
 uint64_t pa_stream_id(const pa_stream *stream) { return stream->id; }
-void *pa_stream_owner(const pa_stream *stream) { return stream->owner; }
+void *pa_stream_owner(const pa_stream *stream) { return stream->farewell.owner; }
 int pa_stream_fd(const pa_stream *stream) { return pa_socket_fd(stream->socket); }
 
 size_t pa_stream_inbox_bytes(const pa_stream *stream)
@@ -236,12 +242,11 @@ static bool is_finished(const pa_stream *stream)
  * thread finds the owner by the stream. */
 static void let_owner_go(pa_stream *stream)
 {
-    pa_shared *farewell = stream->farewell;
-    bool is_due = stream->lost && stream->started && stream->owner;
-    if (!farewell || !is_due || stream->turn != PA_TURN_IDLE)
+    bool is_due = stream->lost && stream->started && stream->farewell.owner;
+    if (stream->said_farewell || !is_due || stream->turn != PA_TURN_IDLE)
         return;
-    stream->farewell = NULL;
-    pa_shared_release(pa_engine_of(stream), farewell);
+    stream->said_farewell = true;
+    pa_shared_release(pa_engine_of(stream), &stream->farewell);
 }
 
 /* Nobody will serve it: its port is closed. */
@@ -311,7 +316,7 @@ void pa_turn_lost(pa_op *op)
 void pa_stream_disown(pa_stream *stream)
 {
     pthread_mutex_lock(&stream->socket->lock);
-    stream->owner = NULL;
+    stream->farewell.owner = NULL;
     lose(stream);
     pthread_mutex_unlock(&stream->socket->lock);
     pa_stream_release(stream);

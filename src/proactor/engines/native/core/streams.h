@@ -33,6 +33,7 @@ typedef struct pa_group pa_group;
 typedef struct pa_shared pa_shared;
 struct pa_shared {
     atomic_int references;
+    bool is_embedded;             /* in the stream that says farewell to its owner */
     void *owner;                  /* the face's; see pa_engine_take_owed */
     pa_shared *next;
 };
@@ -153,8 +154,10 @@ void pa_stream_statistics_get(pa_stream *stream, pa_stream_statistics *out);
 
 pa_shared *pa_shared_new(void *owner);          /* one reference; NULL: no memory */
 void pa_shared_release(pa_engine *engine, pa_shared *shared);
-/* All whose last reference went, linked by `next`: the caller lets go of each owner, and frees it. */
+/* All whose last reference went, linked by `next`: the caller lets each owner go, having read `next` and
+ * freed it by pa_shared_free. */
 pa_shared *pa_engine_take_owed(pa_engine *engine);
+void pa_shared_free(pa_shared *shared);
 
 /* -- groups: one packet to many -- */
 

@@ -381,6 +381,7 @@ cdef extern from "core/streams.h" nogil:
     pa_shared *pa_shared_new(void *owner)
     void pa_shared_release(pa_engine *engine, pa_shared *shared)
     pa_shared *pa_engine_take_owed(pa_engine *engine)
+    void pa_shared_free(pa_shared *shared)
     pa_group *pa_group_new()
     void pa_group_free(pa_group *group)
     int pa_group_add(pa_group *group, pa_stream *stream)

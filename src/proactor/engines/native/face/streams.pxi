@@ -528,7 +528,7 @@ cdef int pay_owed(EngineCore engine) except -1:
     while owed != NULL:
         owner = <object>owed.owner
         paid, owed = owed, owed.next
-        free(paid)
+        pa_shared_free(paid)
         if isinstance(owner, StreamCore):
             (<StreamCore>owner).finish()  # Its port was closed: nothing will be told.
         else:
