@@ -240,7 +240,7 @@ def test_many_short_queues_are_too_long_together(serving, client):
 
     assert eventually(lambda: len(server) < len(readers))
     assert eventually(lambda: server.statistics().queued_bytes <= 150_000)
-    assert len(server) == 2 or len(server) == 3
+    assert 0 < len(server) < len(readers)  # How much the kernel takes of each is its own affair.
     assert player.journal.of("backpressure") == []
 
 

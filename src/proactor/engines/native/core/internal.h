@@ -184,11 +184,11 @@ struct pa_socket {
     bool unreachable;              /* an ICMP answer met a send; the next receive reports it */
     bool watched;                  /* the reactor has a reference */
     bool is_retired;
+    atomic_int detours;            /* operations on their way by the default port */
     pa_socket *next_retired;
     _Atomic(pa_port *) port;       /* set once */
     void *key;
     void *owner;
-    atomic_int detours;            /* operations on their way by the default port */
     /* Guarded by the engine's lock, since two sockets meet here. */
     pa_op *awaiting;               /* accepts that wait for first data on their connections */
     pa_op *reserved_by;            /* the accept that will make this socket its connection */

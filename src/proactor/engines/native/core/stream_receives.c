@@ -31,7 +31,7 @@ static void cut(pa_stream *stream)
             return;
         }
         if (answer < 0) {
-            stream->framing_error = answer;
+            stream->framing_error = (int8_t)answer;
             stream->end = PA_END_PROTOCOL;
             inbox->end = inbox->whole;
             return;

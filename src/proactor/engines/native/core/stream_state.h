@@ -24,7 +24,8 @@ struct pa_stream {
     int64_t last_received, last_sent;
     pa_stream_statistics counts;
     uint64_t framing_detail;
-    int error, framing_error;
+    int16_t error;                 /* errno */
+    int8_t framing_error;
     uint32_t missing;
     uint8_t turn, news, end;
     bool again;                    /* something came while a turn was running */

@@ -482,7 +482,7 @@ void pa_stream_fail(pa_stream *stream, int number, pa_wakes *wakes)
     if (stream->over || stream->socket->fd < 0)
         return;   /* It has left before, and why is known. */
     bool reset = number == ECONNRESET || number == EPIPE;
-    stream->error = number;
+    stream->error = (int16_t)number;
     if (stream->closing && reset && !stream->end)
         stream->end = PA_END_CLOSED;   /* Both were going; there is nobody to hear the rest. */
     if (!stream->end || stream->end == PA_END_PEER_CLOSED)
