@@ -539,11 +539,13 @@ void pa_stream_abort(pa_stream *stream, pa_stream_end end)
 {
     pa_wakes wakes = {0};
     pthread_mutex_lock(&stream->socket->lock);
-    if (!stream->over && stream->end != PA_END_RESET && stream->end != PA_END_ERROR) {
+    if (!stream->over) {
         stream->closing = stream->started = true;
-        stream->end = end;
-        pa_stream_leave(stream, true);
-        pa_stream_schedule(stream, &wakes);
+        if (stream->end != PA_END_RESET && stream->end != PA_END_ERROR) {
+            stream->end = end;
+            pa_stream_leave(stream, true);
+        }
+        pa_stream_schedule(stream, &wakes);   /* Also what it waits to be asked for in a pause. */
     } else if (stream->lost) {
         stream->started = true;
         let_owner_go(stream);
