@@ -253,10 +253,16 @@ static void a_paused_stream_keeps_its_frames_until_it_is_resumed(void)
     WAIT_FOR(state_of(c).inbox_bytes == 7);
     pa_stream_pause(c->stream);
     pa_stream_pause(c->stream);
-    send_all(c->peer, sent, length);
     for (int i = 0; i < 20; i++)
         serve_turns(w.port, w.self, 5 * MS);
     CHECK(atomic_load(&c->frames) == 0);
+    pa_stream_resume(c->stream);
+    UNTIL(&w, atomic_load(&c->frames) == 1);   /* Nothing has come since. */
+    pa_stream_pause(c->stream);
+    send_all(c->peer, sent, length);
+    for (int i = 0; i < 20; i++)
+        serve_turns(w.port, w.self, 5 * MS);
+    CHECK(atomic_load(&c->frames) == 1);
     pa_stream_resume(c->stream);
     UNTIL(&w, atomic_load(&c->frames) == 2);
     hang_up(c);
@@ -265,6 +271,30 @@ static void a_paused_stream_keeps_its_frames_until_it_is_resumed(void)
     UNTIL(&w, atomic_load(&c->ends) == 1);
     finish(&w, c);
     close_world(&w);
+}
+
+static void a_paused_stream_that_was_reset_can_be_ended(void)
+{
+    for (int closes = 0; closes < 2; closes++) {
+        world w = open_world(1, -1, true);
+        conversation *c = converse(&w, NULL, NULL);
+        send_all(c->peer, "never delivered", 15);
+        WAIT_FOR(state_of(c).inbox_bytes == 15);
+        reset_and_close(c->peer);
+        c->peer = -1;
+        WAIT_FOR(pa_stream_fd(c->stream) == -1);   /* The reset is known. */
+        pa_stream_pause(c->stream);
+        serve_turns(w.port, w.self, 5 * MS);
+        CHECK(atomic_load(&c->ends) == 0);
+        if (closes)
+            pa_stream_close(c->stream, NULL);
+        else
+            pa_stream_abort(c->stream, PA_END_ABORTED);
+        UNTIL(&w, atomic_load(&c->ends) == 1);
+        CHECK(atomic_load(&c->end) == PA_END_RESET && atomic_load(&c->frames) == 0);
+        finish(&w, c);
+        close_world(&w);
+    }
 }
 
 static void pausing_and_resuming_loses_no_byte(void)
@@ -344,6 +374,7 @@ static const test_case tests[] = {
      a_full_inbox_stops_receiving_and_an_empty_one_resumes_it},
     {"a paused stream keeps its frames until it is resumed",
      a_paused_stream_keeps_its_frames_until_it_is_resumed},
+    {"a paused stream that was reset can be ended", a_paused_stream_that_was_reset_can_be_ended},
     {"pausing and resuming loses no byte", pausing_and_resuming_loses_no_byte},
     {"a post is a turn of its own and is told once", a_post_is_a_turn_of_its_own_and_is_told_once},
     {"numbers of streams are not used again", numbers_of_streams_are_not_used_again},
