@@ -1,5 +1,7 @@
-"""What the programs in Python share: the face of ``micro_main`` in C. The C files beside it are
-theirs, too: each is built into a library (`building.library`) and loaded.
+"""What the programs in Python share, as ``micro_main`` for those in C.
+
+The C files beside this one are theirs, too: each is built into a library (`building.library`),
+together with the core, and loaded.
 """
 
 from __future__ import annotations

@@ -3,11 +3,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "micro.h"
 #include "streaming.h"
 
-enum { FRAME = 36, BATCH = 64, WARM_ROUNDS = 20 };
+enum { FRAME = 36, BATCH = 64, WARM_ROUNDS = 20, PAUSE_NS = 250000 };
 
 static void serve_turn(pa_op *op, pa_thread *self) {
     pa_stream *stream = pa_turn_of(op);
@@ -36,10 +37,12 @@ static void *serve(void *argument) {
 }
 
 /* Send a frame and wait for its echo, `rounds` times; the microseconds of each go to `micros`.
- * The descriptor blocks. */
+ * There are pauses between them, in which all others fall asleep and somebody else may get what they
+ * need. The descriptor blocks. */
 void ask_all(int fd, unsigned rounds, double *micros) {
     uint8_t frame[FRAME] = {FRAME}, answer[FRAME];
     for (unsigned round = 0; round < WARM_ROUNDS + rounds; round++) {
+        nanosleep(&(const struct timespec){.tv_nsec = PAUSE_NS}, NULL);
         int64_t began = micro_now();
         frame[FRAME - 1] = (uint8_t)round;
         MUST(send(fd, frame, FRAME, MSG_NOSIGNAL) == FRAME);

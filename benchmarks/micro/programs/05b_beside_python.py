@@ -1,4 +1,4 @@
-"""5b: the time of an echo by the native core alone, while a thread of the process computes in Python.
+"""5b: the time of an echo by the native core alone, while a thread computes in Python.
 
 The I/O thread and the thread that serves the frames are in C; both are in this process, and so is
 the thread that computes and holds the interpreter's lock. The system may put the threads where it
@@ -29,8 +29,8 @@ ALONE = "nothing computes"
 ONE_CPU = "it computes on the only CPU"
 SERVES = "it computes, and Python serves"
 
-ROUNDS = 4000
-ROUNDS_IN_PYTHON = 100
+ROUNDS = 1500
+ROUNDS_IN_PYTHON = 60
 """Each takes some times the interpreter's switch interval, which is 5 ms."""
 
 CASES = {
@@ -85,7 +85,7 @@ class Echo:
 
     def received(self, item: Packet) -> None:
         """Send it back."""
-        self.stream.send_frame(item.frame)
+        self.stream.send(item)
 
     def told(self, news: object) -> None:
         """Nothing is told of so few bytes."""

@@ -22,7 +22,7 @@ from benchmarks.micro.building import library
 from proactor.framing import Packet, PacketFraming
 
 FRAMING = PacketFraming()
-SLICES = 9
+SLICES = 7
 SLICE_SECONDS = 0.02
 
 
@@ -59,7 +59,9 @@ def stream_of(traffic: Traffic) -> bytes:
     """Return the frames one behind the other, with ids and bodies that differ."""
     chance = Random(traffic.size)
     body = traffic.size - FRAMING.header_bytes
-    packets = (Packet(chance.randrange(65536), chance.randbytes(body)) for _ in range(traffic.count))
+    packets = (
+        Packet(chance.randrange(65536), chance.randbytes(body)) for _ in range(traffic.count)
+    )
     return b"".join(FRAMING.encode(packet) for packet in packets)
 
 
