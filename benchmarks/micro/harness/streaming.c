@@ -41,6 +41,11 @@ void streaming_close(struct streaming *all) {
         if (all->streams[index]) pa_stream_disown(all->streams[index]);
     pa_port_close(all->port, lose, NULL);
     pa_engine_turn(all->engine, 0);
+    for (pa_shared *owed = pa_engine_take_owed(all->engine); owed;) {
+        pa_shared *next = owed->next; /* Where the port was closed before, that of each stream. */
+        free(owed);
+        owed = next;
+    }
     pa_port_release(all->port);
     pa_engine_free(all->engine);
     pairs_close(&all->pairs);
