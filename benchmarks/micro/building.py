@@ -1,4 +1,6 @@
-"""Compile a program of `programs/` with the harness and the native core, on demand.
+"""Compile a program with the harness and the native core, on demand.
+
+A program is one of `programs/`; one in Python loads what it needs of C from `beside_python/`.
 
 Each source is an object of its own in `.build/micro`, named by its text, the text of all headers
 and the flags: a change compiles what it touches, and nothing is compiled twice. The core is that
@@ -22,6 +24,7 @@ HERE: Final = Path(__file__).parent
 CORE: Final = HERE.parents[1] / "src" / "proactor" / "engines" / "native" / "core"
 HARNESS: Final = HERE / "harness"
 PROGRAMS: Final = HERE / "programs"
+BESIDE_PYTHON: Final = HERE / "beside_python"
 FOLDER: Final = BUILD / "micro"
 FLAGS: Final = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread")
 
@@ -32,33 +35,47 @@ def built(program: Path) -> Path:
     Raises:
         CannotCompile: There is no compiler, or it failed; the text is its first error.
     """
+    return _linked(program, (), "")
+
+
+def library(name: str) -> Path:
+    """Return a shared library of `beside_python/name.c`, the harness and the core, as `built`.
+
+    Raises:
+        CannotCompile: There is no compiler, or it failed; the text is its first error.
+    """
+    return _linked(BESIDE_PYTHON / f"{name}.c", ("-fPIC", "-shared"), ".so")
+
+
+def _linked(source: Path, extra: tuple[str, ...], suffix: str) -> Path:
     compiler = os.environ.get("CC") or shutil.which("cc")
     if compiler is None or shutil.which(compiler) is None:
         raise CannotCompile("there is no C compiler: install one, or name it in CC")
-    sources = [program, *sorted(HARNESS.glob("*.c")), *sorted(CORE.glob("*.c"))]
-    headers = _digest_of_headers(compiler)
+    flags = (*FLAGS, *extra)
+    sources = [source, *sorted(HARNESS.glob("*.c")), *sorted(CORE.glob("*.c"))]
+    headers = _digest_of_headers(compiler, flags)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        objects = list(pool.map(lambda source: _object(compiler, source, headers), sources))
+        objects = list(pool.map(lambda one: _object(compiler, flags, one, headers), sources))
     digest = hashlib.sha256(repr(objects).encode()).hexdigest()[:12]
-    executable = FOLDER / f"{program.stem}-{digest}"
-    if not executable.exists():
-        _run([compiler, *FLAGS, *map(str, objects)], executable, program)
-    return executable
+    target = FOLDER / f"{source.stem}-{digest}{suffix}"
+    if not target.exists():
+        _run([compiler, *flags, *map(str, objects)], target, source)
+    return target
 
 
-def _digest_of_headers(compiler: str) -> bytes:
-    digest = hashlib.sha256(repr((compiler, FLAGS)).encode())
+def _digest_of_headers(compiler: str, flags: tuple[str, ...]) -> bytes:
+    digest = hashlib.sha256(repr((compiler, flags)).encode())
     for header in sorted((*HARNESS.glob("*.h"), *CORE.rglob("*.h"))):
         digest.update(header.read_bytes())
     return digest.digest()
 
 
-def _object(compiler: str, source: Path, headers: bytes) -> Path:
+def _object(compiler: str, flags: tuple[str, ...], source: Path, headers: bytes) -> Path:
     digest = hashlib.sha256(headers + source.read_bytes()).hexdigest()[:12]
     target = FOLDER / f"{source.stem}-{digest}.o"
     if not target.exists():
         folders = (f"-I{CORE}", f"-I{HARNESS}")
-        _run([compiler, *FLAGS, *folders, "-c", str(source)], target, source)
+        _run([compiler, *flags, *folders, "-c", str(source)], target, source)
     return target
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 
 from benchmarks.compiling import CannotCompile
-from benchmarks.micro import registry, tables
+from benchmarks.micro import beside_python, registry, tables
+from benchmarks.micro.beside_python import Result, Words, python_main
 from benchmarks.micro.measuring import CaseFigures, Outcome, measure
 from benchmarks.micro.registry import CannotRun, Case, Failed, Program, Unknown, measured, programs
 
@@ -59,9 +62,13 @@ def test_a_program_alone_prints_one_number_with_its_bound():
     assert run.stdout.rstrip().endswith(f"bound <= 1.75: {verdict}")
 
 
+@pytest.mark.parametrize("number", ["6c", "9"])
 @pytest.mark.parametrize("words", [["--case", "no such case"], ["--scale"], ["nonsense"]])
-def test_a_misused_program_ends_with_2(words):
-    run = subprocess.run([*named("6c").command, *words], capture_output=True, text=True, timeout=60)
+def test_a_misused_program_ends_with_2(number, words):
+    command = [*named(number).command, *words]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src")))}
+
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
 
     assert run.returncode == 2
     assert run.stdout == ""
@@ -101,6 +108,78 @@ def test_an_unknown_name_is_misuse_and_lists_the_known_ones():
     assert run.returncode == 2
     assert "there is no micro-benchmark 'no-such-thing'; there are " in run.stderr
     assert "2b posted-and-streamed" in run.stderr
+
+
+# -- the programs that show what streams cost --
+
+
+@pytest.mark.parametrize("number", ["7", "9", "12", "5b"])
+def test_each_case_of_the_programs_of_streams_measures(number):
+    program = named(number)
+
+    for case in program.cases:
+        result = measured(program, case, TINY)
+
+        assert result["figure"] > 0
+        assert all(value >= 0 for name, value in result["parts"].items() if "kernel" not in name)
+
+
+def test_framing_is_not_measured_where_the_two_sides_differ():
+    named("9")
+    program = runpy.run_path(str(registry.PROGRAMS / "09_framing.py"))
+    of_this_file = program["run"].__globals__
+    decoded = of_this_file["in_python"]
+
+    def with_another_id(stream: bytes, piece: int) -> list[Any]:
+        packets = decoded(stream, piece)
+        packets[-1].id ^= 1
+        return packets
+
+    of_this_file["in_python"] = with_another_id
+    try:
+        with pytest.raises(AssertionError, match="does not cut what the decoder cuts"):
+            program["run"]("36 B, many a read", TINY)
+    except CannotCompile as error:
+        pytest.skip(str(error))
+
+
+# -- what the programs in Python share --
+
+
+def words_of(*, is_least: bool = False) -> Words:
+    return Words("9", "a-name", "a title", "units", "parts", "best", "so it is", is_least, 0)
+
+
+@pytest.mark.parametrize(
+    ("is_least", "figures", "code", "end"),
+    [
+        (False, {"one": 2.0, "two": 11.0}, 1, "11 units (two), bound <= 10: over"),
+        (False, {"one": 4.0, "two": 5.0}, 0, "4 units (one), bound <= 5: ok"),
+        (True, {"one": 4.0, "two": 11.0}, 1, "4 units (one), bound >= 5: over"),
+        (True, {"one": 60.0, "two": 11.0}, 0, "11 units (two), bound >= 10: ok"),
+    ],
+)
+def test_a_program_in_python_alone_prints_the_number_nearest_to_its_bound(
+    capsys, is_least, figures, code, end
+):
+    def run(name: str, scale: float) -> Result:
+        return figures[name], {}
+
+    cases = {"one": 5.0, "unbound": 0.0, "two": 10.0}
+
+    assert python_main(words_of(is_least=is_least), cases, run, []) == code
+    assert capsys.readouterr().out == f"9 a-name: {end}\n"
+
+
+@pytest.mark.parametrize(
+    "error", [beside_python.CannotRun("it is not there"), CannotCompile("it is not there")]
+)
+def test_a_program_in_python_that_cannot_run_ends_with_3_and_says_why(capsys, error):
+    def run(name: str, scale: float) -> Result:
+        raise error
+
+    assert python_main(words_of(), {"one": 5.0}, run, ["--case", "one"]) == 3
+    assert capsys.readouterr().err == "micro: it is not there\n"
 
 
 # -- the runner's own arithmetic, without a program --

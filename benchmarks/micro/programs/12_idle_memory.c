@@ -7,15 +7,14 @@
 
 #include "core.h"
 #include "micro.h"
-#include "pairs.h"
+#include "streaming.h"
 
 enum { SESSIONS = 10000 };
+enum { ATTACHED, RECEIVING, STREAMING };
 
 struct desk {
-    pa_engine *engine;
-    pa_port *port;
-    struct pairs pairs;
-    pa_socket **sockets;
+    struct streaming all;
+    pa_socket **sockets; /* where there are no streams */
     pa_op **receives;
 };
 
@@ -34,8 +33,9 @@ static double kernel_bytes(void) {
 static double our_bytes(void) { return (double)mallinfo2().uordblks; }
 
 static void attach(struct desk *desk, unsigned index) {
-    pa_socket *socket = pa_socket_new(desk->engine, desk->pairs.near[index], PA_CONNECTED, NULL);
-    MUST(socket && pa_socket_attach(socket, desk->port, NULL) == 0);
+    int fd = desk->all.pairs.near[index];
+    pa_socket *socket = pa_socket_new(desk->all.engine, fd, PA_CONNECTED, NULL);
+    MUST(socket && pa_socket_attach(socket, desk->all.port, NULL) == 0);
     desk->sockets[index] = socket;
 }
 
@@ -52,48 +52,60 @@ static void receive(struct desk *desk, unsigned index) {
 }
 
 static void close_all(struct desk *desk) {
-    for (unsigned index = 0; index < desk->pairs.count; index++) {
+    unsigned count = desk->all.pairs.count;
+    for (unsigned index = 0; index < count && desk->sockets[index]; index++) {
         pa_socket_close(desk->sockets[index], true);
         pa_socket_release(desk->sockets[index]);
-        desk->pairs.near[index] = -1; /* The core has closed it. */
+        desk->all.pairs.near[index] = -1; /* The core has closed it. */
     }
-    pa_engine_turn(desk->engine, 0);
-    pa_port_close(desk->port, NULL, NULL);
-    pa_engine_turn(desk->engine, 0);
-    pa_port_release(desk->port);
-    pa_engine_free(desk->engine);
-    for (unsigned index = 0; index < desk->pairs.count; index++) free(desk->receives[index]);
-    pairs_close(&desk->pairs);
+    pa_engine_turn(desk->all.engine, 0);
+    streaming_close(&desk->all);
+    for (unsigned index = 0; index < count; index++) free(desk->receives[index]);
     free(desk->sockets);
     free(desk->receives);
 }
 
+/* Make all connections wait in one way; return the core's bytes for each. */
+static double wait_by(struct desk *desk, unsigned way, struct micro_result *out) {
+    unsigned count = desk->all.pairs.count;
+    double before = our_bytes();
+    for (unsigned index = 0; index < count; index++) {
+        if (way == STREAMING)
+            streaming_make(&desk->all, index);
+        else
+            attach(desk, index);
+    }
+    double opened = (our_bytes() - before) / count;
+    for (unsigned index = 0; way == RECEIVING && index < count; index++) receive(desk, index);
+    for (unsigned index = 0; way == STREAMING && index < count; index++)
+        MUST(pa_stream_start(desk->all.streams[index]) == 0);
+    double all = (our_bytes() - before) / count;
+    micro_part(out, "opened", opened);
+    micro_part(out, "waiting", all - opened);
+    return all;
+}
+
 static void run(const void *what, double scale, struct micro_result *out) {
-    bool has_receive = *(const bool *)what;
     unsigned count = micro_scaled(SESSIONS, scale < 1 ? scale : 1, 10);
     struct desk desk = {0};
     unsigned allowed = (micro_raise_descriptors(256) - 64) / 2;
     if (count > allowed) count = allowed; /* It is a figure for each: some fewer give the same. */
-    MUST(pa_engine_new(NULL, &desk.engine) == 0);
-    MUST(desk.port = pa_port_new(desk.engine, 1, -1));
-    pairs_open(&desk.pairs, count);
+    streaming_open(&desk.all, count);
     desk.sockets = calloc(count, sizeof *desk.sockets);
     desk.receives = calloc(count, sizeof *desk.receives);
     MUST(desk.sockets && desk.receives);
-    double ours = our_bytes(), kernel = kernel_bytes();
-    for (unsigned index = 0; index < count; index++) attach(&desk, index);
-    double sockets = (our_bytes() - ours) / count;
-    for (unsigned index = 0; has_receive && index < count; index++) receive(&desk, index);
-    out->figure = (our_bytes() - ours) / count;
-    micro_part(out, "pa_socket", sockets);
-    micro_part(out, "operation", out->figure - sockets);
+    double kernel = kernel_bytes();
+    out->figure = wait_by(&desk, *(const unsigned *)what, out);
     micro_part(out, "kernel, beyond the socket", (kernel_bytes() - kernel) / count);
     close_all(&desk);
 }
 
+/* A receive that waits has no bound: it is the operation's record, which has room for an address
+ * and for vectors since any operation may have them. */
 static const struct micro_case cases[] = {
-    {"attached", 512, &(const bool){false}},
-    {"a receive pending", 512, &(const bool){true}},
+    {"attached", 512, &(const unsigned){ATTACHED}},
+    {"a receive pending", 0, &(const unsigned){RECEIVING}},
+    {"a stream", 512, &(const unsigned){STREAMING}},
 };
 
 static const struct micro micro = {
