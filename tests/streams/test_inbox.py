@@ -125,12 +125,13 @@ def test_an_inbox_that_fills_faster_than_it_is_taken_is_bounded(connected):
     stream, peer = connected(sink, FixedFraming(64), limits)
     seen = []
     sink.on_received = lambda _: seen.append(stream.inbox_bytes)
-    body = pattern(2 << 20)
+    body = pattern(4 << 20)
 
     peer.sendall(body)
 
     assert b"".join(sink.wait_for("received", len(body) // 64)) == body
-    assert max(seen) <= 100_000 + 256 * 1024
+    # Beyond the limit at most what one look at the kernel can bring: of a ring, all its buffers.
+    assert max(seen) <= 100_000 + (1 << 20)
 
 
 def test_the_end_waits_behind_the_frames_of_a_paused_stream(connected):
