@@ -72,7 +72,7 @@ class LogLines(logging.Handler):
                 self._left_out[kind] = self._left_out.get(kind, 0) + 1
                 return
             self._kept[kind] = kept + 1
-        # The text is made only for a record that is kept, and with no lock held: it runs user code.
+        # The text is made only for a record that is kept: most are not, under load.
         lines = self._lines_of(record)
         with self._noting:
             self._lines += lines

@@ -24,7 +24,7 @@ from proactor.cli.serving.values import written
 from proactor.cli.serving.view import LiveView
 from proactor.cli.stopping import Stopping
 from proactor.engines import choose
-from proactor.framing import PacketFraming
+from proactor.framing import DelimiterFraming, PacketFraming, RawFraming
 from proactor.models import address_text
 from proactor.server import Server, ServerOptions, Session
 
@@ -84,14 +84,22 @@ def first_lines(order: Order, server: Server) -> Iterator[str]:
         f"{shown.counted(options.max_sessions, 'session')} at most"
     )
     yield f"engine {description.name}: {description.reason}"
-    try_it = f"nc {reachable_host(server.address)} {port}"
-    if isinstance(order.session_class.framing, PacketFraming):
-        try_it = f"proactor load --traffic framed --host {reachable_host(server.address)} -p {port}"
-    yield f"listening on {address_text(server.address)}, try: {try_it}"
+    yield f"listening on {address_text(server.address)}{_try_it(order, server)}"
     if reachable_host(server.address) != host:
         yield "open to every machine that reaches this one"
     drain = written(options.drain_timeout)
     yield f"Ctrl-C stops it: sessions then have {drain} s to end; a second one stops it at once"
+
+
+def _try_it(order: Order, server: Server) -> str:
+    """Return how to try it by hand, where there is a way."""
+    host, port = reachable_host(server.address), server.address[1]
+    framing = order.session_class.framing
+    if isinstance(framing, (RawFraming, DelimiterFraming)):
+        return f", try: nc {host} {port}"
+    if order.name == "echo" and isinstance(framing, PacketFraming):
+        return f", try: proactor load --traffic framed --host {host} --port {port}"
+    return ""
 
 
 class _Run:
