@@ -100,7 +100,9 @@ def test_no_two_settings_have_a_flag_in_common():
 
 def test_every_default_is_accepted_as_a_flag_in_the_way_in_which_it_is_shown():
     for setting in settings():
-        if setting.part == "server" and not isinstance(setting.default, (bool, int)):
+        if setting.part == "session" or isinstance(setting.default, bool):
+            continue
+        if setting.name != "backlog":  # It differs from system to system.
             read = setting.read(setting.shown_default, setting.flag, as_text=True)
             assert read == setting.default, setting.name
 

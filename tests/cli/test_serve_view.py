@@ -115,11 +115,11 @@ def test_on_a_terminal_the_view_is_drawn_from_the_snapshot(monkeypatch):
     monkeypatch.setattr("proactor.cli.serving.view.time.monotonic", lambda: clock[0])
     console = Console(force_terminal=True, width=120, record=True, legacy_windows=False)
     server = Snapshots()
-    with console.capture() as captured:
-        with LiveView(console, server, report=None) as view:  # type: ignore[arg-type]
-            server.now = BUSY
-            clock[0] = 2.0
-            assert view.refresh() is None
+    view = LiveView(console, server, report=None)  # type: ignore[arg-type]
+    with console.capture() as captured, view:
+        server.now = BUSY
+        clock[0] = 2.0
+        assert view.refresh() is None
     text = captured.get()
 
     assert "packets/s 1,500 in, 3,000 out" in text

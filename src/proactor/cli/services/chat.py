@@ -186,6 +186,8 @@ class Guest(Session):
 
     def _quit(self, _: str) -> None:
         self.notice("bye")
+        if self.room is not None:
+            self.room.leave(self)  # Now, and not when the client has closed its side.
         self.close()
 
     _COMMANDS: ClassVar[dict[str, Any]] = {

@@ -77,7 +77,6 @@ def serve_sessions(order: Order, console: Console) -> None:
 def first_lines(order: Order, server: Server) -> Iterator[str]:
     """Yield what listens where, on which engine and why, and how to stop it."""
     options, description = order.options, choose.current().describe()
-    host, port = server.address[:2]
     yield (
         f"serving {order.name}: framing {written_framing(order.session_class.framing)}, "
         f"{shown.counted(options.workers, 'worker')}, "
@@ -85,7 +84,7 @@ def first_lines(order: Order, server: Server) -> Iterator[str]:
     )
     yield f"engine {description.name}: {description.reason}"
     yield f"listening on {address_text(server.address)}{_try_it(order, server)}"
-    if reachable_host(server.address) != host:
+    if reachable_host(server.address) != server.address[0]:
         yield "open to every machine that reaches this one"
     drain = written(options.drain_timeout)
     yield f"Ctrl-C stops it: sessions then have {drain} s to end; a second one stops it at once"

@@ -47,6 +47,9 @@ _SECOND_NAMES: Final = {
 }
 """Shorter names; a long one of these also is a key of the file."""
 
+_SHOWN_DEFAULTS: Final = {"backlog": "the system's most"}
+"""Where the number differs from system to system."""
+
 _TEXTS: Final = {
     "host": "Address to listen on; 0.0.0.0 opens it to other machines.",
     "port": "0 takes a free one.",
@@ -114,9 +117,9 @@ class Setting:
     @property
     def shown_default(self) -> str:
         """Its default as a user would write it."""
-        if self.part != "server":
+        if self.part == "session":
             return "the class's"
-        return written(self.default)
+        return _SHOWN_DEFAULTS.get(self.name) or written(self.default)
 
     def read(self, given: Any, label: str, *, as_text: bool) -> Any:
         """Return the value that was given: as a word of the command line, or in a file.
