@@ -373,7 +373,7 @@ def test_without_a_terminal_there_are_plain_lines_and_no_control_characters():
     with Serving("echo", "--report", "0.2") as server:
         with server.connect() as client:
             echoed(client, b"hello")
-            status = server.line_with("status: 1 session of 1 at most")
+            status = server.line_with("status: 1 session (peak 1), packets/s")
             reset(client)
         server.line_with("the connection was reset")
         server.signal(signal.SIGINT)
@@ -404,7 +404,7 @@ def test_on_a_terminal_the_view_shows_the_server_and_leaves_the_screen_clean():
         port = terminal.port()
         with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
             echoed(client, b"hello")
-            terminal.read_until(rb"1 session of 1 at most.*packets/s.*bytes/s.*queued.*dropped")
+            terminal.read_until(rb"1 session \(peak 1\).*packets/s.*bytes/s.*queued.*dropped")
         terminal.process.send_signal(signal.SIGINT)
         rest = terminal.read_until(rb"stopped.*after.*\n")
         assert terminal.process.wait(10) == 0

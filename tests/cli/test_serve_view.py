@@ -11,7 +11,7 @@ from rich.console import Console
 from proactor.cli.printed import print_line, shown_plainly
 from proactor.cli.serving import log_lines
 from proactor.cli.serving.log_lines import LINES_A_SECOND, LogLines
-from proactor.cli.serving.view import LiveView, busy_workers, lines_of, status_line
+from proactor.cli.serving.view import LiveView, busy_workers, packed, parts_of, status_line
 from proactor.engines.contract import PortStatistics
 from proactor.server import (
     DisconnectReason,
@@ -52,30 +52,50 @@ BUSY = replace(
 
 
 def test_the_view_shows_rates_between_two_snapshots_and_what_waits_and_is_lost():
-    assert lines_of(BUSY, QUIET, 2.0, 5) == [
-        "1 session of 40 at most   packets/s 1,500 in, 3,000 out   bytes/s 1.0 KiB in, 2.0 MiB out",
-        "queued 2.0 KiB in 1 packet   1,234 dropped   3 too slow   2 of 5 workers busy   "
-        "7 refused   1 handler errors   4 rooms",
+    assert parts_of(BUSY, QUIET, 2.0, 5) == [
+        "1 session (peak 40)",
+        "packets/s 1,500 in 3,000 out",
+        "bytes/s 1.0 KiB in 2.0 MiB out",
+        "queued 2.0 KiB in 1 packet",
+        "1,234 dropped",
+        "3 too slow",
+        "2 of 5 workers busy",
+        "7 refused",
+        "1 handler errors",
+        "4 rooms",
     ]
 
 
 def test_what_is_rare_is_not_shown_while_there_is_none():
-    assert lines_of(QUIET, QUIET, 2.0, 5)[1] == (
-        "queued 0 B in 0 packets   0 dropped   0 too slow   2 of 5 workers busy"
-    )
+    assert parts_of(QUIET, QUIET, 2.0, 5)[3:] == [
+        "queued 0 B in 0 packets",
+        "0 dropped",
+        "0 too slow",
+        "2 of 5 workers busy",
+    ]
 
 
 def test_where_the_kernel_does_not_tell_who_waits_nothing_is_said_of_workers():
     hidden = replace(QUIET, port=replace(PORT, waiting=None))
 
     assert busy_workers(hidden, 5) is None
-    assert "busy" not in "".join(lines_of(hidden, QUIET, 1.0, 5))
+    assert "busy" not in "".join(parts_of(hidden, QUIET, 1.0, 5))
+
+
+def test_the_view_fits_the_width_of_the_terminal():
+    parts = parts_of(BUSY, QUIET, 2.0, 5)
+    for width in (40, 80, 200):
+        lines = packed(parts, width)
+        assert max(map(len, lines)) <= width
+        assert "   ".join(lines) == "   ".join(parts)
+    assert len(packed(parts, 80)) == 3
+    assert packed(parts, 5) == parts  # Nothing is lost where nothing fits.
 
 
 def test_a_status_line_has_the_same_words_in_one_line():
     line = status_line(BUSY, QUIET, 2.0, 5)
 
-    assert line[10:].startswith("status: 1 session of 40 at most, packets/s 1,500 in, 3,000 out, ")
+    assert line[10:].startswith("status: 1 session (peak 40), packets/s 1,500 in 3,000 out, ")
     assert line.isprintable()
 
 
@@ -122,16 +142,15 @@ def test_on_a_terminal_the_view_is_drawn_from_the_snapshot(monkeypatch):
         assert view.refresh() is None
     text = captured.get()
 
-    assert "packets/s 1,500 in, 3,000 out" in text
+    assert "packets/s 1,500 in 3,000 out" in text
     assert "1,234 dropped" in text
 
 
 def test_the_view_of_a_real_server_is_drawn_from_its_statistics():
     with Server(Session, port=0, workers=2) as server:
-        first, second = lines_of(server.statistics(), server.statistics(), 1.0, 2)
+        parts = parts_of(server.statistics(), server.statistics(), 1.0, 2)
 
-    assert first.startswith("0 sessions of 0 at most")
-    assert second.startswith("queued 0 B in 0 packets")
+    assert parts[:2] == ["0 sessions (peak 0)", "packets/s 0 in 0 out"]
 
 
 # -- the log --

@@ -1,6 +1,6 @@
 """What a server does now, from two snapshots of its statistics: on a terminal, or as a line.
 
-`lines_of` is pure: the same snapshots give the same lines. `LiveView` keeps them at the foot of a
+`parts_of` is pure: the same snapshots give the same words. `LiveView` keeps them at the foot of a
 terminal; where there is none, it shows nothing, and `status_line` is printed now and then.
 """
 
@@ -19,11 +19,14 @@ from proactor.server import DisconnectReason, Server, ServerStatistics
 PERIOD: Final = 0.5
 """Seconds over which the rates of the live view are taken."""
 
+GAP: Final = "   "
+"""Between two parts in a line."""
 
-def lines_of(
+
+def parts_of(
     now: ServerStatistics, before: ServerStatistics, seconds: float, workers: int
 ) -> list[str]:
-    """Return the view: who is there, what flows; what waits, what is lost, who works.
+    """Return the parts of the view: who is there, what flows, what waits, what is lost, who works.
 
     Args:
         now: The latest snapshot.
@@ -35,24 +38,31 @@ def lines_of(
         name: (getattr(now, name) - getattr(before, name)) / seconds if seconds > 0 else 0.0
         for name in ("frames_received", "packets_sent", "bytes_received", "bytes_sent")
     }
-    slow = now.ended.get(DisconnectReason.SLOW_CONSUMER, 0)
-    first = [
-        f"{shown.counted(now.sessions, 'session')} of {now.peak_sessions:,} at most",
-        f"packets/s {rates['frames_received']:,.0f} in, {rates['packets_sent']:,.0f} out",
-        f"bytes/s {shown.byte_count(rates['bytes_received'])} in, "
+    parts = [
+        f"{shown.counted(now.sessions, 'session')} (peak {now.peak_sessions:,})",
+        f"packets/s {rates['frames_received']:,.0f} in {rates['packets_sent']:,.0f} out",
+        f"bytes/s {shown.byte_count(rates['bytes_received'])} in "
         f"{shown.byte_count(rates['bytes_sent'])} out",
-    ]
-    second = [
         f"queued {shown.byte_count(now.queued_bytes)} "
         f"in {shown.counted(now.queued_packets, 'packet')}",
         f"{now.dropped:,} dropped",
-        f"{slow:,} too slow",
+        f"{now.ended.get(DisconnectReason.SLOW_CONSUMER, 0):,} too slow",
     ]
     busy = busy_workers(now, workers)
     if busy is not None:
-        second.append(f"{busy} of {shown.counted(workers, 'worker')} busy")
-    second += _rare(now)
-    return ["   ".join(first), "   ".join(second)]
+        parts.append(f"{busy} of {shown.counted(workers, 'worker')} busy")
+    return parts + _rare(now)
+
+
+def packed(parts: list[str], width: int) -> list[str]:
+    """Return the parts in lines that are no wider than `width`, unless one part alone is."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(GAP) + len(part) <= width:
+            lines[-1] += GAP + part
+        else:
+            lines.append(part)
+    return lines
 
 
 def busy_workers(now: ServerStatistics, workers: int) -> int | None:
@@ -67,9 +77,7 @@ def status_line(
 ) -> str:
     """Return the view as one line of a log."""
     stamp = time.strftime("%H:%M:%S")
-    return f"{stamp}  status: " + ", ".join(
-        part for line in lines_of(now, before, seconds, workers) for part in line.split("   ")
-    )
+    return f"{stamp}  status: {', '.join(parts_of(now, before, seconds, workers))}"
 
 
 def _is_news(now: ServerStatistics, before: ServerStatistics) -> bool:
@@ -104,6 +112,7 @@ class LiveView:
 
     def __init__(self, console: Console, server: Server, report: float | None) -> None:
         """Prepare a view of `server`."""
+        self._console = console
         self._server = server
         self._workers = server.options.workers
         self._live = None
@@ -124,8 +133,8 @@ class LiveView:
         self._since, self._before = now, statistics
         if self._live is None:
             return status_line(*view) if _is_news(statistics, view[1]) else None
-        text = Text(style="reverse", no_wrap=True, overflow="ellipsis")
-        self._live.update(text.append("\n".join(lines_of(*view))), refresh=True)
+        lines = packed(parts_of(*view), self._console.width)
+        self._live.update(Text("\n".join(lines), style="reverse", no_wrap=True), refresh=True)
         return None
 
     def __enter__(self) -> LiveView:
