@@ -126,9 +126,10 @@ def test_a_chat_by_lines_has_names_rooms_and_an_end(opened):
         assert [ann.hears(), ann.hears()] == ["* ben joins garden", "ben: hello [31mall"]
         ann.say("/who")
         assert ann.hears() == "* here: ann, ben"
-        ann.say("/rooms", "/dance", "/quit")
-        assert [ann.hears() for _ in range(3)] == [
-            "* rooms: garden",
+        ann.say("/rooms")
+        assert ann.hears().startswith("* rooms: garden")
+        ann.say("/dance", "/quit")
+        assert [ann.hears() for _ in range(2)] == [
             "* no such command: /dance; /name NAME, /join ROOM, /who, /rooms, /quit",
             "* bye",
         ]
@@ -154,7 +155,8 @@ def test_a_line_of_a_chat_is_cut_before_it_is_too_long_for_its_framing(opened):
         client = opened(Lines(server))
         client.say("/name " + "n" * 50, "ä" * 499)
         client.hears_until("* you are " + "n" * 20)
-        line = client.hears()
+        while (line := client.hears()).startswith("*"):
+            pass
 
     assert line.startswith("n" * 20 + ": ää")
     assert 960 < len(line.encode()) < 1000

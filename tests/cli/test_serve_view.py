@@ -61,7 +61,7 @@ def test_the_view_shows_rates_between_two_snapshots_and_what_waits_and_is_lost()
         "3 too slow",
         "2 of 5 workers busy",
         "7 refused",
-        "1 handler errors",
+        "1 handler error",
         "4 rooms",
     ]
 

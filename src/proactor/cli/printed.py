@@ -15,7 +15,7 @@ _STYLES: Final = {
     r"(?<=  )left out: .*": "magenta",
     r"(?<=  )(error|critical): .*": "bold red",
     r"(?<=  )warning: .*": "yellow",
-    r"^[\w-]+ echo server|^serving [\w.:-]+|(?<=try: ).*|^stopped": "bold",
+    r"^[\w-]+ echo server|^serving [\w.:-]+(?=:)|(?<=try: ).*|^stopped": "bold",
 }
 
 

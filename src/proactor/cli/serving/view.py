@@ -90,15 +90,16 @@ def _is_news(now: ServerStatistics, before: ServerStatistics) -> bool:
 
 def _rare(now: ServerStatistics) -> list[str]:
     """Return what is told only where there is some of it."""
+    refused = sum(now.refused.values())
     counts = {
-        "refused": sum(now.refused.values()),
-        "over their rate": now.limited_packets,
-        "unknown": now.unknown_packets,
-        "handler errors": now.handler_errors,
-        "accept failures": now.accept_failures,
-        "rooms": now.rooms,
+        f"{refused:,} refused": refused,
+        f"{now.limited_packets:,} over their rate": now.limited_packets,
+        f"{now.unknown_packets:,} unknown": now.unknown_packets,
+        shown.counted(now.handler_errors, "handler error"): now.handler_errors,
+        shown.counted(now.accept_failures, "accept failure"): now.accept_failures,
+        shown.counted(now.rooms, "room"): now.rooms,
     }
-    return [f"{count:,} {name}" for name, count in counts.items() if count]
+    return [text for text, count in counts.items() if count]
 
 
 class LiveView:
