@@ -165,6 +165,33 @@ def test_numbers_that_no_clock_knows_are_refused(text):
 
 
 @pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("send_packets", 99999999999, "--send-packets is a whole number, not 99999999999: it may"),
+        ("frames_a_turn", 2**31, "it may be 2147483647 at most"),
+        ("tcp_user_timeout", "3e6", "not '3e6': it may be 1000000 at most"),
+        ("max_per_address", "99999999999", "it may be 2147483647 at most"),
+        ("concurrency", -1, "--concurrency is 0 or more, not -1"),
+    ],
+)
+def test_a_number_that_the_system_could_not_take_is_refused_before_anything_is_served(
+    name, given, words
+):
+    with pytest.raises(Misused) as caught:
+        order_of("echo", Configured(), {name: given})
+
+    assert words in str(caught.value)
+
+
+def test_bytes_and_rates_may_be_large():
+    given = {"send_bytes": 10**12, "bytes_per_second": "1e12", "max_queued_bytes": str(10**12)}
+
+    options = order_of("echo", Configured(), given).options
+
+    assert (options.bytes_per_second, options.max_queued_bytes) == (1e12, 10**12)
+
+
+@pytest.mark.parametrize(
     ("text", "framing"),
     [
         ("lines", DelimiterFraming()),

@@ -162,8 +162,7 @@ def order_of(
 def _flag_value(setting: Setting, given: Any) -> Any:
     if isinstance(given, str):
         return setting.read(given, setting.flag, as_text=True)
-    setting.refuse_nonsense(given, setting.flag)  # typer has read it.
-    return given
+    return setting.read(given, setting.flag, as_text=False)  # typer has made a number of it.
 
 
 def _labelled(text: str, labels: dict[str, str]) -> str:

@@ -17,7 +17,19 @@ from functools import cache
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from proactor.cli.serving.framings import FramingKind
-from proactor.cli.serving.values import Choice, Kind, Number, OrOff, Switch, Text, Whole, written
+from proactor.cli.serving.values import (
+    MOST_BYTES,
+    MOST_COUNT,
+    MOST_SECONDS,
+    Choice,
+    Kind,
+    Number,
+    OrOff,
+    Switch,
+    Text,
+    Whole,
+    written,
+)
 from proactor.engines.stream_contract import StreamLimits
 from proactor.server import ServerOptions, Session, SlowConsumer, UnknownPacket
 
@@ -130,11 +142,7 @@ class Setting:
         try:
             value = self.kind.from_text(given) if as_text else self.kind.from_toml(given)
         except ValueError as error:
-            # A number that cannot be read at all says so in Python's words: show what was given.
-            what = str(error) if type(error) is ValueError and error.args else ""
-            if as_text and isinstance(given, str) and isinstance(_plain(self.kind), Whole | Number):
-                what = repr(given)
-            raise ValueError(f"{label} is {self.kind.accepts}, not {what}") from error
+            raise ValueError(f"{label} is {self.kind.accepts}, not {error}") from error
         self.refuse_nonsense(value, label)
         return value
 
@@ -173,9 +181,15 @@ def by_key() -> dict[str, Setting]:
 
 
 def _of_server() -> Iterator[Setting]:
-    yield from _of_fields(
-        ServerOptions, "server", lambda name: lambda value: ServerOptions(**{name: value})
-    )
+    def check(name: str) -> Callable[[Any], object]:
+        def refuse(value: Any) -> None:
+            ServerOptions(**{name: value})
+            if name == "concurrency" and value < 0:  # Only the port itself would say it.
+                raise ValueError(f"{name} is 0 or more, not {value}")
+
+        return refuse
+
+    yield from _of_fields(ServerOptions, "server", check)
 
 
 def _of_streams() -> Iterator[Setting]:
@@ -198,7 +212,7 @@ def _of_fields(
     for field in fields(owner):
         default = None if field.default is MISSING else field.default
         text = _TEXTS.get(field.name) or texts.get(field.name, "")
-        kind = _kind_of(hints[field.name])
+        kind = _kind_of(field.name, hints[field.name])
         yield Setting(field.name, part, kind, default, text, check(field.name))
 
 
@@ -227,19 +241,21 @@ def _of_sessions() -> Iterator[Setting]:
         yield Setting(name, "session", kind, None, text, lambda value: None)
 
 
-def _kind_of(hint: Any) -> Kind:
-    """Return the kind of value for a field's type."""
+def _kind_of(name: str, hint: Any) -> Kind:
+    """Return the kind of value for a field by its type, and how large it may be by its name."""
     if get_origin(hint) is types.UnionType:
         kinds = [part for part in get_args(hint) if part is not type(None)]
-        return OrOff(_kind_of(kinds[0]))
+        return OrOff(_kind_of(name, kinds[0]))
     if issubclass(hint, enum.Enum):
         return Choice(hint)
-    kinds_of_types: dict[Any, Kind] = {bool: Switch(), int: Whole(), float: Number(), str: Text()}
+    is_wide = re.search("byte|inbox|send_(high|low)|rate|per_second", name)
+    kinds_of_types: dict[Any, Kind] = {
+        bool: Switch(),
+        int: Whole(MOST_BYTES if is_wide else MOST_COUNT),
+        float: Number(MOST_BYTES if is_wide else MOST_SECONDS),
+        str: Text(),
+    }
     return kinds_of_types[hint]
-
-
-def _plain(kind: Kind) -> Kind:
-    return kind.kind if isinstance(kind, OrOff) else kind
 
 
 def _documented(owner: type[Any]) -> dict[str, str]:

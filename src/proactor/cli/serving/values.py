@@ -7,15 +7,20 @@ was written; whoever asked knows the name of the setting, and says what the kind
 from __future__ import annotations
 
 import enum
-import math
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 OFF: Final = "off"
 """How None is written: TOML has no word for it."""
 
-MOST: Final = 10**15
-"""Numbers beyond this mean nothing here, and some system calls cannot take them."""
+MOST_BYTES: Final = 10**15
+"""For counts of bytes, and for rates: what is beyond means nothing here."""
+
+MOST_COUNT: Final = 2**31 - 1
+"""For other counts, which the system takes as numbers of 32 bits."""
+
+MOST_SECONDS: Final = 10**6
+"""For times, which some systems count in milliseconds with 32 bits: more than eleven days."""
 
 
 class Kind(Protocol):
@@ -50,39 +55,49 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Whole:
-    """Whole numbers."""
+    """Whole numbers, up to `most`."""
 
+    most: int = MOST_COUNT
     metavar: str = "N"
     accepts: str = "a whole number"
 
     def from_text(self, text: str) -> int:
         """See `Kind`."""
-        return self.from_toml(int(text))
+        try:
+            return self.from_toml(int(text))
+        except ValueError as error:
+            raise ValueError(f"{text!r}{_limit(text, self.most)}") from error
 
     def from_toml(self, value: Any) -> int:
         """See `Kind`."""
-        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MOST:
+        if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(repr(value))
+        if abs(value) > self.most:
+            raise ValueError(f"{value}{_limit(value, self.most)}")
         return value
 
 
 @dataclass(frozen=True)
 class Number:
-    """Numbers with a fraction: seconds, and rates."""
+    """Numbers with a fraction, up to `most`: seconds, and rates."""
 
+    most: int = MOST_SECONDS
     metavar: str = "NUMBER"
     accepts: str = "a number"
 
     def from_text(self, text: str) -> float:
         """See `Kind`."""
-        return self.from_toml(float(text))
+        try:
+            return self.from_toml(float(text))
+        except ValueError as error:
+            raise ValueError(f"{text!r}{_limit(text, self.most)}") from error
 
     def from_toml(self, value: Any) -> float:
         """See `Kind`."""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(repr(value))
-        if not math.isfinite(value) or abs(value) > MOST:
-            raise ValueError(repr(value))
+        if not abs(value) <= self.most:
+            raise ValueError(f"{value}{_limit(value, self.most)}")
         return float(value)
 
 
@@ -191,3 +206,12 @@ def written(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _limit(value: Any, most: int) -> str:
+    """Return what to add to the refusal of a number that is one, and too large."""
+    try:
+        is_too_large = abs(float(value)) > most
+    except (ValueError, OverflowError):
+        is_too_large = False
+    return f": it may be {most} at most" if is_too_large else ""
