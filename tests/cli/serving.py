@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 from types import TracebackType
+
+import pytest
 
 WAIT = 15.0
 
@@ -27,7 +32,9 @@ def command(*arguments: str) -> list[str]:
     return [*INTERPRETER, "-m", "proactor", *arguments]
 
 
-def ran(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def ran(
+    *arguments: str, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         command(*arguments),
@@ -35,6 +42,7 @@ def ran(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         text=True,
         timeout=60,
         env={**ENVIRONMENT, **environment},
+        cwd=cwd,
     )
 
 
@@ -44,7 +52,7 @@ class Serving:
     `code` is run in the same process before, to break something.
     """
 
-    def __init__(self, *arguments: str, code: str = "pass") -> None:
+    def __init__(self, *arguments: str, code: str = "pass", cwd: Path | None = None) -> None:
         program = f"{code}; from proactor.cli.main import main; raise SystemExit(main())"
         self.process = subprocess.Popen(
             [*INTERPRETER, "-c", program, "serve", "--port", "0", *arguments],
@@ -52,6 +60,7 @@ class Serving:
             stderr=subprocess.PIPE,
             text=True,
             env=ENVIRONMENT,
+            cwd=cwd,
         )
         # A line that never comes must fail the test that waits for it, and not the whole run.
         self.limit = threading.Timer(2 * WAIT, self.process.kill)
@@ -66,7 +75,9 @@ class Serving:
             assert line, f"it ended at once: {self.ended()}"
             self.first_lines.append(line)
         text = "\n".join(self.first_lines)
-        found = re.search(r"nc ([\d.:a-f]+) (\d+)", text)
+        found = re.search(r"nc ([\d.:a-f]+) (\d+)", text) or re.search(
+            r"listening on ([\d.]+):(\d+)", text
+        )
         assert found, text
         self.address = (found.group(1), int(found.group(2)))
         return self
@@ -117,3 +128,41 @@ def echoed(client: socket.socket, message: bytes) -> bytes:
         assert part, "the server closed the connection"
         received += part
     return received
+
+
+class Terminal:
+    """A command on a pseudo-terminal, which stands in for the screen."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        pty = pytest.importorskip("pty")
+        self.screen, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            command(*arguments),
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env={**ENVIRONMENT, "TERM": "xterm", "COLUMNS": "100", **environment},
+        )
+        os.close(terminal)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.screen)
+
+    def port(self) -> int:
+        found = re.search(rb"nc [\d.]+ (\d+)", self.read_until(rb"nc [\d.]+ \d+\D"))
+        assert found is not None
+        return int(found.group(1))
+
+    def read_until(self, pattern: bytes) -> bytes:
+        """Return what appears on the screen until `pattern` is there."""
+        text = b""
+        end = time.monotonic() + 10
+        while not re.search(pattern, text, re.DOTALL):
+            assert select.select([self.screen], [], [], max(0, end - time.monotonic()))[0], text
+            text += os.read(self.screen, 4096)
+        return text

@@ -18,20 +18,6 @@ from proactor.models import MODELS
 from tests.cli.serving import ran
 
 
-@pytest.fixture
-def answer(capsys, monkeypatch):
-    """``answer(*arguments)`` runs a command in this process: exit code, stdout, stderr."""
-    # The command sets the variable; what it sets must not outlive the test.
-    monkeypatch.setenv(choose.VARIABLE, choose.current().name)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = app.run(list(arguments))
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
 def test_engine_as_json_is_what_the_engine_says_of_itself(answer):
     code, out, err = answer("engine", "--json")
 

@@ -1,19 +1,15 @@
-"""``proactor serve`` as its user sees it: first lines, lines for connections, the end."""
+"""``proactor serve --model`` as its user sees it: first lines, lines for connections, the end."""
 
 from __future__ import annotations
 
-import os
 import re
-import select
 import signal
 import socket
-import subprocess
-import time
 
 import pytest
 
 from proactor.models import MODELS
-from tests.cli.serving import ENVIRONMENT, Serving, command, echoed, ran
+from tests.cli.serving import Serving, Terminal, echoed, ran
 
 
 def test_the_first_lines_say_what_runs_on_which_engine_and_how_to_try_it():
@@ -187,41 +183,3 @@ def test_on_a_terminal_lines_have_colors_unless_the_user_wants_none(no_color):
         text += terminal.read_until(rb"stopped.*after.*\n")
 
     assert bool(re.search(rb"\x1b\[[\d;]*3\dm", text)) is not bool(no_color)
-
-
-class Terminal:
-    """A command on a pseudo-terminal, which stands in for the screen."""
-
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        pty = pytest.importorskip("pty")
-        self.screen, terminal = pty.openpty()
-        self.process = subprocess.Popen(
-            command(*arguments),
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            env={**ENVIRONMENT, "TERM": "xterm", "COLUMNS": "100", **environment},
-        )
-        os.close(terminal)
-
-    def __enter__(self) -> Terminal:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self.screen)
-
-    def port(self) -> int:
-        found = re.search(rb"nc [\d.]+ (\d+)", self.read_until(rb"nc [\d.]+ \d+\D"))
-        assert found is not None
-        return int(found.group(1))
-
-    def read_until(self, pattern: bytes) -> bytes:
-        """Return what appears on the screen until `pattern` is there."""
-        text = b""
-        end = time.monotonic() + 10
-        while not re.search(pattern, text, re.DOTALL):
-            assert select.select([self.screen], [], [], max(0, end - time.monotonic()))[0], text
-            text += os.read(self.screen, 4096)
-        return text

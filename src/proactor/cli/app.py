@@ -7,20 +7,19 @@ import sys
 from typing import Annotated, Any, Optional
 
 import typer
-from rich.console import Console
 
 import proactor
 from proactor.cli import exits
 from proactor.cli.engine import show_engine, show_seccomp
+from proactor.cli.engine_option import EngineOption, choose_engine
 from proactor.cli.exits import CommandError, Misused
 from proactor.cli.load import load
 from proactor.cli.measure import measure_models
 from proactor.cli.measure_rows import Load
 from proactor.cli.models import show_models
-from proactor.cli.serve import Service, serve_model
+from proactor.cli.serving.command import HELP, check_model, serve
 from proactor.engines import choose
-from proactor.errors import EngineUnavailable
-from proactor.models import DEFAULT_MODEL, MODELS
+from proactor.models import MODELS
 
 app = typer.Typer(
     name="proactor",
@@ -34,15 +33,6 @@ app = typer.Typer(
 # What typer raises for an option that it does not know or cannot read. Where the class is
 # defined differs between versions of typer; that BadParameter derives from it does not.
 _OptionError: type[Exception] = typer.BadParameter.__mro__[2]
-
-_Engine = Annotated[
-    str,
-    typer.Option(
-        envvar=choose.VARIABLE,
-        metavar="NAME",
-        help=f"The engine to run on: auto, {', '.join(choose.NAMES)}.",
-    ),
-]
 
 
 def run(arguments: list[str]) -> int:
@@ -93,31 +83,7 @@ def _root(
         print(context.get_help())
 
 
-@app.command()
-def serve(
-    model: Annotated[
-        str, typer.Option("--model", "-m", metavar="MODEL", help=f"{', '.join(MODELS)}.")
-    ] = DEFAULT_MODEL,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 opens it to other machines.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", "-p", help="0 takes a free one.")] = 7777,
-    workers: Annotated[
-        int, typer.Option("--workers", "-w", help="Threads on the port (completion-port).")
-    ] = 5,
-    engine: _Engine = "auto",
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Leave out the lines for single connections.")
-    ] = False,
-) -> None:
-    """Run an echo server built on one of the six models, until Ctrl-C."""
-    _check_model(model)
-    if not 0 <= port <= 65535:
-        raise Misused(f"port {port} is out of range: give 1 to 65535, or 0 for a free one")
-    if workers < 1:
-        raise Misused(f"{workers} workers cannot serve: give --workers 1 or more")
-    _choose_engine(engine)
-    serve_model(Service(model, host, port, workers, quiet), Console(soft_wrap=True))
+app.command(help=HELP)(serve)
 
 
 @app.command()
@@ -136,21 +102,21 @@ def models(
     seconds: Annotated[float, typer.Option(help="Length of one measurement.")] = 2.0,
     rounds: Annotated[int, typer.Option(help="Measurements of each; the median counts.")] = 3,
     workers: Annotated[int, typer.Option(help="Threads on the port (completion-port).")] = 5,
-    engine: _Engine = "auto",
+    engine: EngineOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
     """List the six models, or measure them."""
     chosen = model or list(MODELS)
     for name in chosen:
-        _check_model(name)
+        check_model(name)
     if as_json and markdown:
         raise Misused("--json and --markdown exclude each other: give one of them")
     form = "json" if as_json else "markdown" if markdown else "table"
     if not measure:
         show_models(chosen, form)
         return
-    _choose_engine(engine)
+    choose_engine(engine)
     load = Load(_numbers(connections), size, seconds, rounds, workers)
     measure_models(chosen, load, form)
 
@@ -170,13 +136,8 @@ def engine(
     if seccomp:
         show_seccomp()
         return
-    _choose_engine(os.environ.get(choose.VARIABLE, "auto"))
+    choose_engine(os.environ.get(choose.VARIABLE, "auto"))
     show_engine(choose.current().describe(), as_json=as_json)
-
-
-def _check_model(name: str) -> None:
-    if name not in MODELS:
-        raise Misused(f"unknown model {name!r}: choose one of {', '.join(MODELS)}")
 
 
 def _numbers(text: str) -> list[int]:
@@ -187,19 +148,3 @@ def _numbers(text: str) -> list[int]:
     if not numbers or min(numbers) < 1:
         raise Misused(f"--connections {text!r} is no list of counts: give for example 1,50,500")
     return numbers
-
-
-def _choose_engine(name: str) -> None:
-    """Let `name` decide, for this process and those it starts, before anything asks for one."""
-    known = ("auto", *choose.NAMES)
-    if name not in known:
-        raise Misused(f"unknown engine {name!r}: choose one of {', '.join(known)}")
-    os.environ[choose.VARIABLE] = name
-    try:
-        choose.current()
-    except EngineUnavailable as error:
-        reason: Any = error.__cause__ or error
-        raise Misused(
-            f"engine {name} cannot run here: {reason}; leave --engine and {choose.VARIABLE} out "
-            "to let one be chosen"
-        ) from error

@@ -1,4 +1,4 @@
-"""``proactor serve``: one model as an echo server, from the first line to the summary.
+"""``proactor serve --model``: one model as an echo server, from the first line to the summary.
 
 The server runs in a thread of its own; the main thread prints what happened and waits for
 signals, which Python delivers to it alone. The first signal ends in order, the second at once.
@@ -6,24 +6,21 @@ signals, which Python delivers to it alone. The first signal ends in order, the 
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
-import signal
-import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
-from rich.text import Text
 
 from proactor.cli import shown
-from proactor.cli.exits import Failed, Misused
+from proactor.cli.exits import Failed
+from proactor.cli.listening import listening_errors, reachable_host
 from proactor.cli.live import LiveLine
+from proactor.cli.printed import print_line
+from proactor.cli.stopping import Stopping
 from proactor.cli.traffic_lines import TrafficLines
 from proactor.engines import choose
 from proactor.models import MODELS, EchoServer, address_text
@@ -35,22 +32,6 @@ TICK: Final = 0.1
 
 PATIENCE: Final = 3.0
 """Seconds after which a stop that is still under way says what it waits for."""
-
-_REMEDIES: Final = {
-    errno.EADDRINUSE: "the port is in use; choose another with --port, or --port 0 for a free one",
-    errno.EACCES: "this port is not allowed to you; choose one from 1024 on with --port",
-    errno.EADDRNOTAVAIL: "this machine has no such address; leave --host out for 127.0.0.1",
-}
-
-
-# Where there is no terminal, or NO_COLOR is set, these leave no trace.
-_STYLES: Final = {
-    r"^\d\d:\d\d:\d\d": "dim",
-    r"(?<=  )connected$": "green",
-    r"(?<=  )disconnected: .*": "yellow",
-    r"(?<=  )left out: .*": "magenta",
-    r"^[\w-]+ echo server|(?<=try: ).*|^stopped": "bold",
-}
 
 
 @dataclass(frozen=True)
@@ -77,30 +58,16 @@ def serve_model(service: Service, console: Console) -> None:
 
 
 def _listen(service: Service, traffic: TrafficLines) -> EchoServer:
-    where = address_text((service.host, service.port))
-    try:
-        if not service.host:
-            raise OSError("empty")
-        socket.getaddrinfo(service.host, service.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Misused(
-            f"unknown host {service.host!r}: give an address of this machine, such as 127.0.0.1"
-        ) from error
-    try:
+    with listening_errors(service.host, service.port):
         return MODELS[service.model](
             service.host, service.port, workers=service.workers, traffic=traffic
         )
-    except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0)
-        if remedy is None:
-            raise Failed(f"cannot listen on {where}: {error.strerror or error}") from error
-        raise Misused(f"cannot listen on {where}: {remedy}") from error
 
 
 def _first_lines(service: Service, server: EchoServer) -> Iterator[str]:
     description = choose.current().describe()
     host, port = server.address[:2]
-    try_host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    try_host = reachable_host(server.address)
     workers = f", {shown.counted(service.workers, 'worker')}"
     yield f"{service.model} echo server{workers if service.model == 'completion-port' else ''}"
     yield f"engine {description.name}: {description.reason}"
@@ -118,7 +85,6 @@ class _Run:
         self.traffic = traffic
         self.console = console
         self.began = time.monotonic()
-        self.stop_wanted = threading.Event()
         self.failure: BaseException | None = None
         # A daemon: the second signal must be able to end the process whatever it does.
         self.thread = threading.Thread(target=self._serve, name="serve", daemon=True)
@@ -126,17 +92,17 @@ class _Run:
     def until_stopped(self, first_lines: Iterable[str]) -> None:
         """Print `first_lines`, serve, stop at the first signal, print the summary."""
         # The signals first: whoever has read that Ctrl-C stops it may press it at once.
-        with self._signals():
+        with Stopping(self.console) as stopping:
             for line in first_lines:
-                _print(self.console, line)
+                print_line(self.console, line)
             self.thread.start()
             with LiveLine(self.console, self.server, self.traffic) as live:
-                while self.thread.is_alive() and not self.stop_wanted.wait(TICK):
+                while self.thread.is_alive() and not stopping.wanted.wait(TICK):
                     self._show(live)
                 self._stop(live)
         if self.failure is not None:
             raise Failed(f"the server ended: {self.failure}") from self.failure
-        _print(self.console, self._summary())
+        print_line(self.console, self._summary())
 
     def _serve(self) -> None:
         try:
@@ -155,12 +121,12 @@ class _Run:
             if not told and time.monotonic() - began > PATIENCE:
                 told = True
                 waiting = shown.counted(self.server.sessions, "session")
-                _print(self.console, f"still {waiting} to end; Ctrl-C again stops at once")
+                print_line(self.console, f"still {waiting} to end; Ctrl-C again stops at once")
         self._show(live)
 
     def _show(self, live: LiveLine) -> None:
         for line in self.traffic.take():
-            _print(self.console, line)
+            print_line(self.console, line)
         live.refresh()
 
     def _summary(self) -> str:
@@ -172,28 +138,3 @@ class _Run:
             f"{shown.counted(traffic.messages, 'message')}, "
             f"{shown.byte_count(traffic.bytes_in)} in, {shown.byte_count(traffic.bytes_out)} out"
         )
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        before = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: Any) -> None:
-        if self.stop_wanted.is_set():
-            self.console.show_cursor(True)  # The live line hides it.
-            os._exit(128 + number)
-        self.stop_wanted.set()
-
-
-def _print(console: Console, line: str) -> None:
-    text = Text(line)
-    for pattern, style in _STYLES.items():
-        text.highlight_regex(pattern, style)
-    console.print(text)

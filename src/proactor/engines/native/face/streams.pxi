@@ -256,10 +256,11 @@ cdef class StreamCore:
         return self.end_serving()
 
     cdef int end_serving(self) except -1:
-        cdef pa_stream_end end = pa_turn_end_serving(self.stream)
+        cdef pa_stream *stream = self.stream
+        cdef pa_stream_end end = pa_turn_end_serving(stream)
         if end != PA_NOT_ENDED:
-            self.tell_end(end)
-            pa_turn_end_told(self.stream)
+            self.tell_end(end)  # With it the last reference to `self` may have gone.
+            pa_turn_end_told(stream)
         return 0
 
     cdef int tell(self, uint32_t news) except -1:
