@@ -98,7 +98,7 @@ struct posted post_and_take(const struct posting *posting) {
     struct posted posted = {0};
     pa_engine *engine;
     pa_engine_statistics statistics;
-    MUST(pa_engine_new("epoll", &engine) == 0);
+    MUST(pa_engine_new(NULL, &engine) == 0);
     desk.port = pa_port_new(engine, (int)posting->concurrency, -1);
     desk.packets = make_packets(posting->packets);
     MUST(desk.port);

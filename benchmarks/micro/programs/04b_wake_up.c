@@ -54,7 +54,7 @@ static void run(const void *what, double scale, struct micro_result *out) {
     pthread_t thread;
     desk.rounds = micro_scaled(ROUNDS, scale < 1 ? scale : 1, 10);
     double *micros = calloc(desk.rounds, sizeof *micros);
-    MUST(micros && pa_engine_new("epoll", &desk.engine) == 0);
+    MUST(micros && pa_engine_new(NULL, &desk.engine) == 0);
     micro_pin(0);
     for (unsigned index = 0; index < 2; index++)
         MUST(desk.ports[index] = pa_port_new(desk.engine, 1, -1));
