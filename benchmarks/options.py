@@ -23,7 +23,7 @@ class Pace:
     warmup: float
 
 
-USUAL: Final = Pace(3, 1.5, 0.4)
+USUAL: Final = Pace(3, 1.2, 0.3)
 QUICK: Final = Pace(1, 0.6, 0.2)
 
 

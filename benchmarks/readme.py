@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks.bars import Figure
 from benchmarks.contenders import CEILINGS
 from benchmarks.report import Report, table_lines
 from benchmarks.results import Row, Table
@@ -14,7 +15,10 @@ from benchmarks.results import Row, Table
 BEGIN: Final = "<!-- measured: proactor bench -->\n"
 END: Final = "<!-- /measured: proactor bench -->\n"
 
-_OURS: Final = (("session-1", "io_uring"), ("session-1", "epoll"), ("session-5", "io_uring"))
+_SERVERS: Final = (
+    *("uvloop", "asyncio"),
+    *("session-1@io_uring", "session-1@epoll", "session-5@io_uring", "session-5@epoll"),
+)
 _WORKLOADS: Final = {
     "echo-1k": "echo of 1 KiB, 100 connections",
     "echo-64k": "echo of 64 KiB, 100 connections",
@@ -41,10 +45,13 @@ def check(path: Path) -> None:
     _parts(path)
 
 
-def rewrite(path: Path, report: Report) -> None:
-    """Put the table between the marks; the rest of the file stays as it is."""
+def rewrite(path: Path, report: Report, figure: Path | None = None) -> None:
+    """Put the table, and the figure, between the marks; the rest of the file stays as it is."""
     before, after = _parts(path)
     text = "\n".join(lines(report))
+    if figure is not None:
+        link = os.path.relpath(figure, path.parent).replace(os.sep, "/")
+        text += f"\n\n![CPU a message and rate of each workload, relative to uvloop]({link})"
     path.write_text(f"{before}{BEGIN}\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
@@ -60,40 +67,35 @@ def lines(report: Report) -> Iterator[str]:
     """Return the circumstances and the table, as Markdown."""
     yield " ".join(report.circumstances())
     yield ""
-    labels = [f"`{name}@{engine}`" for name, engine in _OURS]
-    cells = [["workload", "uvloop", "asyncio", *labels, "CPU: C", "uvloop", "asyncio", *labels]]
+    cells = [["workload", "C", *(label.replace("@", " @ ") for label in _SERVERS)]]
     cells += (
-        [_WORKLOADS[table.workload.name], *_rates(table), *_costs(table)]
+        [_WORKLOADS[table.workload.name], _ceiling(table), *map(partial(_cell, table), _SERVERS)]
         for table in report.tables
         if table.workload.name in _WORKLOADS
     )
     made = table_lines(cells, markdown=True)
-    yield from (line.replace("`", "", 2) if line.startswith("| `") else line for line in made)
+    yield from (line.replace("`", "", 2) for line in made)
     yield ""
-    yield "Rates as multiples of uvloop's, whose own are messages (fan-out: deliveries) a second;"
-    yield "CPU in us a message. C is the cheaper of an epoll and an io_uring echo server in C."
+    yield "Each cell: the rate as a multiple of uvloop's, and the CPU time a message (fan-out: a"
+    yield "delivery). C is the cheaper of an epoll and an io_uring echo server in C."
 
 
-def _rates(table: Table) -> Iterator[str]:
-    uvloop = _row(table, "uvloop")
-    yield NOTHING if uvloop is None else f"{uvloop.median('rate'):,.0f}"
-    for name, engine in (("asyncio", ""), *_OURS):
-        row = _row(table, name, engine)
-        value = None if row is None else table.ratio(row, "rate", "uvloop")
-        yield NOTHING if value is None else f"{value:.2f} x"
+def _cell(table: Table, label: str) -> str:
+    row = _row(table, label)
+    if row is None:
+        return NOTHING
+    cpu = f"{row.median('cpu') * 1e6:.3g} us"
+    if label == "uvloop":
+        return f"{row.median('rate'):,.0f}/s, {cpu}"
+    value = table.ratio(row, "rate", "uvloop")
+    return cpu if value is None else f"{value:.2f} x, {cpu}"
 
 
-def _costs(table: Table) -> Iterator[str]:
-    ceilings = [row for name in CEILINGS if (row := _row(table, name)) is not None]
-    figure: Figure = "cpu"
-    yield f"{min(row.median(figure) for row in ceilings) * 1e6:.1f}" if ceilings else NOTHING
-    for name, engine in (("uvloop", ""), ("asyncio", ""), *_OURS):
-        row = _row(table, name, engine)
-        yield NOTHING if row is None else f"{row.median(figure) * 1e6:.1f}"
+def _ceiling(table: Table) -> str:
+    rows = [row for name in CEILINGS if (row := _row(table, name)) is not None]
+    best = min(rows, key=lambda row: row.median("cpu"), default=None)
+    return NOTHING if best is None else _cell(table, best.contender.label)
 
 
-def _row(table: Table, name: str, engine: str = "") -> Row | None:
-    for row in table.rows:
-        if (row.contender.name, row.contender.engine) == (name, engine) and row.good:
-            return row
-    return None
+def _row(table: Table, label: str) -> Row | None:
+    return next((row for row in table.rows if row.contender.label == label and row.good), None)

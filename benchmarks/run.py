@@ -33,8 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end("interrupted; nothing is left running", 130)
     except (_Cannot, CannotCompile) as error:
         return _end(str(error), 1)
-    except (_Misused, readme.NoMarks, OSError, ValueError) as error:
+    except (_Misused, readme.NoMarks, ValueError) as error:
         return _end(str(error), 2)
+    except OSError as error:
+        return _end(f"{error.filename}: {error.strerror}; give another path", 2)
     _write(report, options)
     for failure in report.failures:
         print(f"failed: {failure}", file=sys.stderr)
@@ -152,13 +154,14 @@ def _progress(text: str) -> None:
 
 
 def _write(report: Report, options: argparse.Namespace) -> None:
+    figures: list[Path] = []
     if options.plot:
         from benchmarks import plot  # Here: matplotlib is of an extra, and slow to import.
 
-        for path in plot.write(report, Path(options.plot)):
-            print(f"written: {path}", file=sys.stderr)
+        figures = plot.write(report, Path(options.plot))
+        print(*(f"written: {path}" for path in figures), sep="\n", file=sys.stderr)
     if options.readme:
-        readme.rewrite(Path(options.readme), report)
+        readme.rewrite(Path(options.readme), report, figures[0] if figures else None)
     written = False
     for target, text in (
         (options.json, json.dumps(report.as_json(), indent=1)),

@@ -92,7 +92,7 @@ def _posts(workers: int) -> Workload:
         f"posts-{workers}",
         f"packets posted by 4 threads, taken by {takers}",
         service="posts",
-        servers=("simple-queue", "port"),
+        servers=("simple-queue", "port@io_uring", "port@epoll", "port@selectors"),
         workers=workers,
         bars=(
             Bar("port", "rate", "", 300_000, NATIVE),

@@ -11,6 +11,7 @@ from rich.console import Console
 
 import proactor
 from proactor.cli import exits
+from proactor.cli.bench import bench
 from proactor.cli.engine import show_engine, show_seccomp
 from proactor.cli.exits import CommandError, Misused
 from proactor.cli.load import load
@@ -156,6 +157,7 @@ def models(
 
 
 app.command()(load)
+app.command()(bench)
 
 
 @app.command()
