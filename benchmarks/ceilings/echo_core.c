@@ -94,11 +94,15 @@ static void run_turn(pa_op *op, pa_thread *self)
     const uint8_t *bytes;
     pa_frame frame;
     pa_stream *stream = pa_turn_of(op);
-    pa_turn_begin_serving(stream);
-    while (pa_turn_next(stream, &bytes, &frame))
+    uint32_t news = pa_turn_begin_serving(stream);
+    if (news & PA_ABOVE_HIGH)
+        pa_stream_pause(stream); /* It does not read what it gets: no more is taken from it. */
+    if (news & PA_DRAINED)
+        pa_stream_resume(stream);
+    while (!pa_stream_is_paused(stream) && pa_turn_next(stream, &bytes, &frame))
         if (pa_stream_send(stream, self, bytes + frame.body_offset, frame.body_length, NULL,
                            PA_NO_KEY) == PA_FULL)
-            pa_stream_abort(stream, PA_END_ABORTED); /* As a session would: it does not read. */
+            pa_stream_abort(stream, PA_END_ABORTED); /* Does not happen: it was paused before. */
     if (pa_turn_end_serving(stream) != PA_NOT_ENDED) {
         pa_turn_end_told(stream);
         pa_stream_release(stream); /* The reference that pa_stream_new gave. */
