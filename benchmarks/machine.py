@@ -22,6 +22,11 @@ def describe() -> dict[str, str]:
     }
 
 
+def busy() -> float:
+    """Return how many threads of others wanted a CPU in the last minute, on average."""
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else 0.0
+
+
 def is_without_gil() -> bool:
     """Say whether this interpreter runs threads side by side."""
     return not getattr(sys, "_is_gil_enabled", lambda: True)()

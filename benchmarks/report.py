@@ -12,6 +12,9 @@ from benchmarks.bars import Bar
 from benchmarks.columns import NOTHING, columns_of
 from benchmarks.results import Table
 
+BUSY_MACHINE = 0.7
+"""From this load average on, a report says that the machine was not quiet."""
+
 
 @dataclass
 class Report:
@@ -84,6 +87,11 @@ class Report:
             f"{settings['seconds']:g} s after "
             f"{settings['warmup']:g} s of warm-up; {settings['pinning']}."
         )
+        if settings.get("busy", 0) >= BUSY_MACHINE:
+            yield (
+                f"The load average was {settings['busy']:g} before it began: the machine was not "
+                "quiet, so read the ratios and the CPU times."
+            )
         if settings.get("note"):
             yield settings["note"]
 

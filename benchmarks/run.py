@@ -102,6 +102,7 @@ def _settings(options: argparse.Namespace, clocking: Clocking) -> dict[str, obje
         "warmup": options.warmup,
         "note": options.note,
         "pinning": "server and load on a CPU each" if clocking.cpus else "nothing is pinned",
+        "busy": machine.busy(),
     }
 
 
@@ -159,7 +160,8 @@ def _write(report: Report, options: argparse.Namespace) -> None:
         from benchmarks import plot  # Here: matplotlib is of an extra, and slow to import.
 
         figures = plot.write(report, Path(options.plot))
-        print(*(f"written: {path}" for path in figures), sep="\n", file=sys.stderr)
+        for path in figures:
+            print(f"written: {path}", file=sys.stderr)
     if options.readme:
         readme.rewrite(Path(options.readme), report, figures[0] if figures else None)
     written = False

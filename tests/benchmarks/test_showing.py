@@ -73,6 +73,14 @@ def test_a_file_that_holds_no_results_is_refused_by_its_name(tmp_path, text, cap
     assert "other.json is no result of --json" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("busy", "is_told"), [(0.2, False), (3.1, True)])
+def test_a_machine_that_was_not_quiet_is_told(busy, is_told):
+    made = report()
+    made.settings["busy"] = busy
+
+    assert ("load average was 3.1" in " ".join(made.circumstances())) is is_told
+
+
 def test_a_ratio_to_one_of_ours_is_to_the_one_on_the_same_engine():
     rows = [row("session-1@epoll"), row("session-1@io_uring", 4), row("session-2@epoll", 2)]
 

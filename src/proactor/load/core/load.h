@@ -42,7 +42,8 @@ enum {
 struct load_plan {
     int kind;
     uint32_t connections, depth, size;
-    uint32_t senders;  /* Fan-out, closed loop: the first so many send, the rest listen; 0: all. */
+    uint32_t senders;  /* Fan-out, closed loop: the first so many send, the rest listen; 0: all. Only
+                        * the program of the benchmarks asks for it. */
     uint16_t id;       /* Of each frame. */
     bool big_endian;   /* The frame's header. */
     bool others_only;  /* Fan-out: the server leaves the sender out. */
