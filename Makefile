@@ -43,7 +43,7 @@ soak: ## minutes of mixed load on each native engine; memory must stay flat (ARG
 	@tools/venv.sh .venv test
 	@$(BIN)/python -m tests.soak $(ARGS)
 
-bench: ## measure our servers beside asyncio, uvloop and C: about 11 minutes
+bench: ## measure our servers beside asyncio, uvloop and C: 11 minutes (ARGS=--quick: 3)
 	@tools/venv.sh .venv bench
 	@$(BIN)/python -m benchmarks $(ARGS)
 

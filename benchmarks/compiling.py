@@ -13,11 +13,13 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 BUILD = HERE / ".build"
-LOAD_CORE = HERE.parent / "src" / "proactor" / "load" / "core"
-FLAGS = ("-std=gnu11", "-Wall", "-Wextra", "-Werror", f"-I{LOAD_CORE}")
+PACKAGE = HERE.parent / "src" / "proactor"
+LOAD_CORE = PACKAGE / "load" / "core"
+NATIVE_CORE = PACKAGE / "engines" / "native" / "core"
+FLAGS = ("-std=gnu11", "-Wall", "-Wextra", "-Werror", "-pthread")
 OPTIMIZED = ("-O2",)
-PARTS = {"load/load.c": LOAD_CORE}
-"""The folders whose C files a program is made of beside its own."""
+PARTS = {"load/load.c": LOAD_CORE, "ceilings/echo_core.c": NATIVE_CORE}
+"""The folders whose C files a program is made of beside its own, and whose headers it includes."""
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -36,9 +38,12 @@ def compiled(source: str, mode: tuple[str, ...] = OPTIMIZED) -> Path:
     if compiler is None or shutil.which(compiler) is None:
         raise CannotCompile("there is no C compiler: install one, or name it in CC")
     path = HERE / source
-    sources = [path, *(sorted(PARTS[source].glob("*.c")) if source in PARTS else ())]
+    sources, headers = [path], [*path.parent.glob("*.h")]
+    if (core := PARTS.get(source)) is not None:
+        mode = (*mode, f"-I{core}")
+        sources += sorted(core.glob("*.c"))
+        headers += core.rglob("*.h")
     digest = hashlib.sha256(repr((compiler, FLAGS, mode)).encode())
-    headers = (*path.parent.glob("*.h"), *LOAD_CORE.glob("*.h"))
     for part in sorted((*headers, *sources)):
         digest.update(part.read_bytes())
     program = BUILD / f"{path.stem}-{digest.hexdigest()[:12]}"

@@ -14,13 +14,22 @@ def describe() -> dict[str, str]:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     count = allowed or os.cpu_count() or 1
     release = re.match(r"[\d.]+\d", platform.release())
-    gil_is_on = getattr(sys, "_is_gil_enabled", lambda: True)()
-    gil = "" if gil_is_on else ", without GIL"
+    gil = ", without GIL" if is_without_gil() else ""
     return {
         "cpus": f"{count} CPU{'' if count == 1 else 's'}{_model()}{_virtual()}",
         "system": f"{platform.system()} {release[0] if release else ''}, {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}{gil}",
     }
+
+
+def busy() -> float:
+    """Return how many threads of others wanted a CPU in the last minute, on average."""
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else 0.0
+
+
+def is_without_gil() -> bool:
+    """Say whether this interpreter runs threads side by side."""
+    return not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def _cpuinfo() -> str:

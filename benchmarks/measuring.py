@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import os
 import select
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from benchmarks import interrupts
@@ -25,6 +26,8 @@ from benchmarks.workloads import Workload
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 5.0
 PATIENCE = 10.0
+IDLE_SECONDS = 0.5
+"""How long sessions that are to be idle are spoken to, after the memory was read."""
 
 Figures = dict[str, Any]
 
@@ -54,25 +57,46 @@ def measure(contender: Contender, workload: Workload, clocking: Clocking) -> Fig
     Raises:
         Failed: A process failed, was too slow, or a reply was wrong or missing.
     """
-    figures = (_echo if workload.is_echo else _posts)(contender, workload, clocking)
+    figures = (_loaded if workload.has_load else _posts)(contender, workload, clocking)
     if not figures["messages"]:
         raise Failed("not one message came back in time")
     figures["cpu"] = figures["server_cpu"] / figures["messages"]
+    if "object_bytes" in figures:
+        own = figures["server_bytes_a_connection"] - figures["object_bytes"]
+        figures["own_bytes"] = max(0, own)
     return figures
 
 
-def _echo(contender: Contender, workload: Workload, clocking: Clocking) -> Figures:
-    server_cpu, load_cpu = clocking.cpus or (None, None)
-    with _served(contender, workload, server_cpu) as (server, port):
+def _loaded(contender: Contender, workload: Workload, clocking: Clocking) -> Figures:
+    server_cpu, load_cpu = (None if workload.needs_cpus else clocking.cpus) or (None, None)
+    seconds, warmup = clocking.seconds, clocking.warmup
+    if workload.is_idle:
+        seconds, warmup = IDLE_SECONDS, 0.0
+    with _served(contender, workload, server_cpu) as server:
+        if workload.is_idle:
+            _say_a_word(server.port)
         command = [
-            *(str(compiled("load/load.c")), "--port", str(port), "--watch", str(server.pid)),
+            *(str(compiled("load/load.c")), "--port", str(server.port)),
+            *("--watch", str(server.pid), "--traffic", workload.traffic),
             *("--connections", str(workload.connections), "--size", str(workload.size)),
-            *("--seconds", str(clocking.seconds), "--warmup", str(clocking.warmup)),
+            *("--depth", str(workload.depth), "--senders", str(workload.senders)),
             *("--patience", str(PATIENCE)),
+            *("--seconds", str(seconds), "--warmup", str(warmup)),
         ]
         # It connects, warms up, measures, and takes what is in flight, each within its patience.
-        limit = clocking.seconds + clocking.warmup + 4 * PATIENCE
-        return _output_of(command, load_cpu, dict(os.environ), limit)
+        limit = seconds + warmup + 4 * PATIENCE
+        figures = _output_of(command, load_cpu, dict(os.environ), limit)
+    return {**figures, **server.last_words}
+
+
+def _say_a_word(port: int) -> None:
+    """Have what is made once, such as the pool of receive buffers, made before it is counted."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+            client.sendall(b"word")
+            client.recv(4)
+    except OSError as error:
+        raise Failed(f"the first client was not served: {error}") from error
 
 
 def _posts(contender: Contender, workload: Workload, clocking: Clocking) -> Figures:
@@ -83,16 +107,27 @@ def _posts(contender: Contender, workload: Workload, clocking: Clocking) -> Figu
     return _output_of(command, None, contender.environment(), limit)
 
 
+@dataclass
+class _Server:
+    """A running server; what it tells at its end is there after it."""
+
+    pid: int
+    port: int
+    last_words: Figures = field(default_factory=dict)
+
+
 @contextmanager
-def _served(
-    contender: Contender, workload: Workload, cpu: int | None
-) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def _served(contender: Contender, workload: Workload, cpu: int | None) -> Iterator[_Server]:
     """Start a server; end it by closing its input, or by its pid if it does not end so."""
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as story,
-        _started(contender.command_for(workload), cpu, contender.environment(), story) as server,
+        _started(contender.command_for(workload), cpu, contender.environment(), story) as child,
     ):
-        yield server, _port_of(server, story)
+        server = _Server(child.pid, _port_of(child, story))
+        yield server
+        words, _ = child.communicate(timeout=STOP_TIMEOUT)
+        if words.strip():
+            server.last_words = json.loads(words)
 
 
 @contextmanager

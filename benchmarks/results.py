@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from benchmarks.bars import Bar, Figure
 from benchmarks.contenders import CEILINGS, Contender
 from benchmarks.measuring import Figures
-from benchmarks.workloads import Bar, Figure, Workload
+from benchmarks.workloads import WORKLOADS, Workload
 
 BUSY: Final = 0.95
 """The share of its CPU from which on the load was the limit, not the server."""
@@ -24,8 +25,14 @@ RATIOS: Final[tuple[tuple[Figure, str], ...]] = (
     ("cpu", "uvloop"),
     ("cpu", "C"),
     ("p50", "uvloop"),
+    ("rate", "uvloop-gathered"),
+    ("rate", "session-1"),
     ("rate", "simple-queue"),
 )
+
+
+MEMORY: Final = ("server_bytes_a_connection", "object_bytes", "own_bytes")
+"""Figures in bytes; see `measuring`."""
 
 
 @dataclass
@@ -63,15 +70,35 @@ class Table:
     workload: Workload
     rows: list[Row]
 
+    @classmethod
+    def read(cls, kept: dict[str, Any]) -> Table:
+        """Return what `as_json` made; the bars are those of today.
+
+        Raises:
+            KeyError: There is no such workload any more, or something is missing.
+        """
+        known = {workload.name: workload for workload in WORKLOADS}
+        workload = replace(known[kept["workload"]], words=kept["words"])
+        rows = [
+            Row(Contender(row["server"], (), row["engine"] or ""), row["rounds"], row["problem"])
+            for row in kept["rows"]
+        ]
+        return cls(workload, rows)
+
     def ratio(self, row: Row, figure: Figure, against: str) -> float | None:
         """Return the median of the rounds' ratios; None if the other one is not here."""
-        pairs = zip(row.rounds, self._baseline(figure, against), strict=False)
+        pairs = zip(row.rounds, self._baseline(row, figure, against), strict=False)
         ratios = [mine[figure] / other for mine, other in pairs if mine is not None and other]
         return statistics.median(ratios) if ratios else None
 
-    def _baseline(self, figure: Figure, against: str) -> list[float | None]:
-        names = CEILINGS if against == "C" else (against,)
-        rows = [row for row in self.rows if row.contender.name in names]
+    def _baseline(self, of: Row, figure: Figure, against: str) -> list[float | None]:
+        """Return the best of each round; of our own servers only those on the same engine count."""
+        names, engines = CEILINGS if against == "C" else (against,), ("", of.contender.engine)
+        rows = [
+            row
+            for row in self.rows
+            if row.contender.name in names and row.contender.engine in engines
+        ]
         count = max((len(row.rounds) for row in rows), default=0)
         best: list[float | None] = []
         for i in range(count):
@@ -121,7 +148,7 @@ class Table:
             "rounds": row.rounds,
         }
         if row.good:
-            known = ("rate", "cpu", "p50", "p90", "p99", "wakes_a_packet")
+            known = ("rate", "cpu", "p50", "p90", "p99", "wakes_a_packet", *MEMORY)
             figures = [figure for figure in known if figure in row.good[0]]
             shown["median"] = {figure: row.median(figure) for figure in figures}
             shown["spread"] = row.spread()

@@ -10,39 +10,33 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
-from benchmarks import interrupts, machine
+from benchmarks import interrupts, machine, readme
 from benchmarks.compiling import CannotCompile, compiled
 from benchmarks.contenders import Contender, Field, everybody
 from benchmarks.measuring import Clocking, Failed, measure, two_cpus
+from benchmarks.options import STANDARD_OUTPUT, parse
 from benchmarks.report import Report
 from benchmarks.results import Row, Table
 from benchmarks.workloads import WORKLOADS, Workload
 
-T = TypeVar("T")
-
-STANDARD_OUTPUT = "-"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return the exit code."""
-    options = _parser().parse_args(arguments)
-    if sys.platform != "linux":
-        return _end("the load generator speaks epoll: this needs Linux", 1)
+    options = parse(None if arguments is None else list(arguments))
     try:
-        compiled("load/load.c")
-    except CannotCompile as error:
-        return _end(str(error), 1)
-    interrupts.install()
-    try:
-        report = _run(options)
+        _check_targets(options)
+        report = Report.read(Path(options.results)) if options.results else _measure_all(options)
     except KeyboardInterrupt:
         return _end("interrupted; nothing is left running", 130)
-    except _Misused as error:
+    except (_Cannot, CannotCompile) as error:
+        return _end(str(error), 1)
+    except (_Misused, readme.NoMarks, ValueError) as error:
         return _end(str(error), 2)
+    except OSError as error:
+        return _end(f"{error.filename}: {error.strerror}; give another path", 2)
     _write(report, options)
     for failure in report.failures:
         print(f"failed: {failure}", file=sys.stderr)
@@ -53,35 +47,8 @@ class _Misused(Exception):
     """The command line names something that is not there."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure our servers beside their peers."
-    )
-    add = parser.add_argument
-    names = ", ".join(workload.name for workload in WORKLOADS)
-    add("--only", action="append", metavar="WORKLOAD", help=f"one of {names}; repeatable")
-    add("--peers", metavar="A,B", help="measure these alone, e.g. uvloop,port-1@selectors,port")
-    add("--rounds", type=_between(int, 1, 100), default=5, help="5 if not given")
-    add("--seconds", type=_between(float, 0.05, 60), default=2.0, help="of a round; 2 if not given")
-    add(
-        "--warmup", type=_between(float, 0.0, 60), default=0.5, help="uncounted; 0.5 s if not given"
-    )
-    add("--connections", type=_between(int, 1, 20_000), help="instead of those of the workload")
-    add("--note", help="what a reader must know about this run, such as what else was running")
-    for kind in ("json", "markdown"):
-        text = f"write the results as {kind}: to FILE, or to standard output"
-        add(f"--{kind}", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=text)
-    return parser
-
-
-def _between(kind: Callable[[str], T], low: float, high: float) -> Callable[[str], T]:
-    def parse(text: str) -> T:
-        value = kind(text)
-        if not low <= value <= high:  # type: ignore[operator]
-            raise argparse.ArgumentTypeError(f"give {low:g} to {high:g}")
-        return value
-
-    return parse
+class _Cannot(Exception):
+    """This cannot run here."""
 
 
 def _end(text: str, code: int) -> int:
@@ -89,33 +56,54 @@ def _end(text: str, code: int) -> int:
     return code
 
 
+def _check_targets(options: argparse.Namespace) -> None:
+    """Refuse before minutes of measuring what would fail after them."""
+    if options.plot:
+        try:
+            import matplotlib  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
+        except ImportError:
+            raise _Misused(
+                "--plot needs matplotlib: python -m pip install matplotlib (the extra `bench`)"
+            ) from None
+        Path(options.plot).mkdir(parents=True, exist_ok=True)
+    if options.readme:
+        readme.check(Path(options.readme))
+
+
 # -- the run --
 
 
-def _run(options: argparse.Namespace) -> Report:
-    workloads = _chosen_workloads(options)
+def _measure_all(options: argparse.Namespace) -> Report:
+    if sys.platform != "linux":
+        raise _Cannot("the load generator speaks epoll: this needs Linux")
+    compiled("load/load.c")
+    interrupts.install()
+    chosen_workloads = _chosen_workloads(options)
     field = everybody()
     wanted = options.peers.split(",") if options.peers else None
     _check_names(wanted, field)
     clocking = Clocking(options.seconds, options.warmup, two_cpus())
-    report = Report(
-        machine.describe(),
-        {
-            "rounds": options.rounds,
-            "seconds": options.seconds,
-            "warmup": options.warmup,
-            "note": options.note,
-            "pinning": "server and load on a CPU each" if clocking.cpus else "nothing is pinned",
-        },
-        field.missing,
-        [],
-    )
-    for workload in workloads:
-        everyone = field.echoers if workload.is_echo else field.posters
-        chosen = [c for c in everyone if wanted is None or {c.name, c.label} & set(wanted)]
+    report = Report(machine.describe(), _settings(options, clocking), field.missing, [])
+    for workload in chosen_workloads:
+        if workload.needs_no_gil and not machine.is_without_gil():
+            field.missing[workload.name] = "this interpreter has the GIL; use a free-threaded one"
+            continue
+        chosen = field.chosen(workload, wanted)
         if chosen:
-            report.tables.append(_measured(workload, chosen, clocking, options.rounds))
+            rounds = 1 if workload.is_idle else options.rounds
+            report.tables.append(_measured(workload, chosen, clocking, rounds))
     return report
+
+
+def _settings(options: argparse.Namespace, clocking: Clocking) -> dict[str, object]:
+    return {
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "warmup": options.warmup,
+        "note": options.note,
+        "pinning": "server and load on a CPU each" if clocking.cpus else "nothing is pinned",
+        "busy": machine.busy(),
+    }
 
 
 def _chosen_workloads(options: argparse.Namespace) -> list[Workload]:
@@ -126,19 +114,12 @@ def _chosen_workloads(options: argparse.Namespace) -> list[Workload]:
     chosen = [known[name] for name in known if not options.only or name in options.only]
     if options.connections is None:
         return chosen
-    return [_with_connections(workload, options.connections) for workload in chosen]
-
-
-def _with_connections(workload: Workload, connections: int) -> Workload:
-    if not workload.is_echo:
-        return workload
-    words = f"{connections:,} connections instead of {workload.connections:,}"
-    return Workload(workload.name, words, connections=connections, size=workload.size)
+    return [workload.with_connections(options.connections) for workload in chosen]
 
 
 def _check_names(wanted: list[str] | None, field: Field) -> None:
-    everyone = [*field.echoers, *field.posters]
-    known = {contender.name for contender in everyone} | {c.label for c in everyone}
+    known = {contender.name for contender in field.contenders}
+    known |= {contender.label for contender in field.contenders}
     for name in wanted or ():
         if name in field.missing:
             raise _Misused(f"{name} cannot run here: {field.missing[name]}")
@@ -174,6 +155,15 @@ def _progress(text: str) -> None:
 
 
 def _write(report: Report, options: argparse.Namespace) -> None:
+    figures: list[Path] = []
+    if options.plot:
+        from benchmarks import plot  # Here: matplotlib is of an extra, and slow to import.
+
+        figures = plot.write(report, Path(options.plot))
+        for path in figures:
+            print(f"written: {path}", file=sys.stderr)
+    if options.readme:
+        readme.rewrite(Path(options.readme), report, figures[0] if figures else None)
     written = False
     for target, text in (
         (options.json, json.dumps(report.as_json(), indent=1)),

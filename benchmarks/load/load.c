@@ -2,7 +2,7 @@
  * that needs no interpreter, and that watches the server's process meanwhile.
  *
  *   load --port P [--traffic echo|framed|fanout] [--connections N] [--size BYTES] [--depth N]
- *        [--seconds S] [--warmup S] [--patience S] [--watch PID]
+ *        [--senders N] [--seconds S] [--warmup S] [--patience S] [--watch PID]
  *
  * A closed loop: it keeps `depth` messages in flight on each connection and compares every byte of
  * every reply with what was sent. Prints one JSON object. With --watch it also tells the CPU time
@@ -36,6 +36,7 @@ static struct load_plan plan_of_options(void)
                              .connections = (uint32_t)connections,
                              .depth = (uint32_t)depth,
                              .size = (uint32_t)size,
+                             .senders = (uint32_t)senders,
                              .id = 1,
                              .resets = true, /* Ten thousand ports in TIME_WAIT would be missing. */
                              .holds = true,

@@ -25,11 +25,14 @@ class EchoProtocol(asyncio.Protocol):
         self.transport.write(data)
 
 
-async def serve(create_server: CreateServer | None = None) -> None:
+async def serve(
+    create_server: CreateServer | None = None,
+    protocol: Callable[[], asyncio.Protocol] = EchoProtocol,
+) -> None:
     """Serve on the running loop until the standard input ends."""
     loop = asyncio.get_running_loop()
     create = create_server or loop.create_server
-    server = await create(EchoProtocol, "127.0.0.1", 0, backlog=BACKLOG)
+    server = await create(protocol, "127.0.0.1", 0, backlog=BACKLOG)
     ended = asyncio.Event()
     port = server.sockets[0].getsockname()[1]
     announce(port, lambda: loop.call_soon_threadsafe(ended.set))

@@ -11,9 +11,11 @@ import argparse
 import logging
 import socket
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from benchmarks.peers.serving import announce
-from proactor import CompletionPort, Overlapped, OverlappedSocket
+from proactor import CompletionPacket, CompletionPort, Overlapped, OverlappedSocket
 from proactor.engines.stream_contract import StreamEnd, StreamNews
 
 ACCEPTS_IN_FLIGHT = 64
@@ -23,6 +25,8 @@ class Echo:
     """One connection; its `received` is its stream's `send`."""
 
     __slots__ = ("received",)
+
+    received: Callable[[Any], object]
 
     def told(self, news: StreamNews) -> None:
         """A peer that does not read is not this server's worry."""
@@ -56,11 +60,14 @@ class StreamEcho:
                 if packet.overlapped is None:
                     self.port.post()  # For the next worker: one packet ends them all.
                     return
-                if packet.error is None:
-                    self._welcome(packet.overlapped.accepted)
-                    self.listener.accept(packet.overlapped)
+                self.welcome(packet)
 
-    def _welcome(self, sock: OverlappedSocket) -> None:
+    def welcome(self, packet: CompletionPacket) -> None:
+        """Open a stream for what was accepted, and accept again."""
+        if packet.error is not None:
+            return  # The listener is closed, or this client has gone; the others still accept.
+        sock: OverlappedSocket = packet.overlapped.accepted
+        self.listener.accept(packet.overlapped)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sink = Echo()
         stream = self.port.open_stream(sock, sink)
@@ -68,20 +75,24 @@ class StreamEcho:
         stream.start()
 
 
-def main() -> None:
-    """Serve until the standard input ends."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--workers", type=int, default=1)
-    options = parser.parse_args()
-    echo = StreamEcho()
+def serve(echo: StreamEcho, workers: int) -> None:
+    """Serve with so many threads until the standard input ends."""
     announce(echo.listener.getsockname()[1], echo.port.post)
-    others = [threading.Thread(target=echo.work, daemon=True) for _ in range(options.workers - 1)]
+    others = [threading.Thread(target=echo.work, daemon=True) for _ in range(workers - 1)]
     for thread in others:
         thread.start()
-    echo.work()
+    echo.work()  # The main thread is a worker too: with one there is no other thread.
     for thread in others:
         thread.join()
 
 
+def workers_asked_for() -> int:
+    """Return the value of ``--workers``."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workers", type=int, default=1)
+    workers: int = parser.parse_args().workers
+    return workers
+
+
 if __name__ == "__main__":
-    main()
+    serve(StreamEcho(), workers_asked_for())

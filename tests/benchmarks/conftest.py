@@ -38,9 +38,12 @@ def load_program() -> Path:
     return built("load/load.c")
 
 
-@pytest.fixture(params=["echo_epoll", "echo_uring"])
+@pytest.fixture(params=["echo_epoll", "echo_uring", "echo_core"])
 def echo_program(request: pytest.FixtureRequest) -> Path:
-    """Each ceiling; the one that the kernel refuses is skipped with what it says itself."""
+    """Each ceiling, and the echo in the native core.
+
+    The one that the kernel refuses is skipped with what it says itself.
+    """
     program = built(f"ceilings/{request.param}.c")
     run = subprocess.run([program], stdin=subprocess.PIPE, capture_output=True, text=True)
     if run.returncode == 3:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
+import threading
+from contextlib import suppress
 
 import pytest
 
 from tests.benchmarks.programs import FaultyEcho, run_load
-from tests.load.servers import FanOutServer
+from tests.load.servers import FanOutServer, ThreadedServer, exactly
 
 
 def test_a_right_echo_is_measured_and_nothing_is_wrong(load_program, opened):
@@ -173,6 +176,59 @@ def test_a_fan_out_is_checked_for_every_member(load_program, opened, answer, dep
         assert run.figures[key] >= 1
 
 
+class Hall(ThreadedServer):
+    """Whoever is connected is a member; each frame goes to all."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.lock = size, threading.Lock()
+        self.members: list = []
+        self.heard: set[int] = set()
+        super().__init__()
+
+    def serve(self, number, sock) -> None:
+        with self.lock:
+            self.members.append(sock)
+        while len(frame := exactly(sock, self.size)) == self.size:
+            with self.lock:
+                self.heard.add(struct.unpack_from("<II", frame, 4)[1])
+                for member in self.members:
+                    with suppress(OSError):  # It has left, at the end of the load.
+                        member.sendall(frame)
+
+
+def test_with_few_senders_the_others_only_listen_and_are_checked_all_the_same(load_program, opened):
+    server = opened(Hall(40))
+
+    run = run_load(
+        load_program, server.port, "--traffic", "fanout", "--size", "40", "--connections", "7",
+        "--senders", "2", "--depth", "3",
+    )  # fmt: skip
+
+    assert (run.code, run.story) == (0, "")
+    assert run.figures["messages"] > 10
+    assert server.heard == {0, 1}
+
+
+def test_a_listener_that_nobody_sends_to_is_missed(load_program, opened):
+    # Goal: who only listens owes nothing, and must not be taken for served.
+    class Deaf(Hall):
+        def serve(self, number, sock) -> None:
+            if number != 2:
+                super().serve(number, sock)
+            else:
+                exactly(sock, 1)
+
+    server = opened(Deaf(40))
+
+    run = run_load(
+        load_program, server.port, "--traffic", "fanout", "--size", "40", "--connections", "3",
+        "--senders", "1",
+    )  # fmt: skip
+
+    assert run.code == 1
+    assert "connection 2" in run.story
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -182,6 +238,7 @@ def test_a_fan_out_is_checked_for_every_member(load_program, opened, answer, dep
         ("--seconds", "0"),
         ("--what",),
         ("--traffic", "flood"),
+        ("--senders", "-1"),
         ("--traffic", "fanout", "--size", "11"),
     ],
     ids=" ".join,

@@ -60,7 +60,9 @@ def test_without_the_other_one_there_is_no_ratio_and_no_bar():
     assert "port-1@io_uring" in text_of(table)
 
 
-@pytest.mark.parametrize(("rate", "verdict"), [(100, "1.00, met"), (99, "0.99, MISSED")])
+@pytest.mark.parametrize(
+    ("rate", "verdict"), [(100, "1.00, met\n"), (80, "0.80, MISSED by 20.0%\n")]
+)
 def test_a_bar_is_judged_for_the_engine_that_it_binds(rate, verdict):
     mine = row("port-1", figures(rate), engine="io_uring")
 

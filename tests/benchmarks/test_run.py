@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks.machine import is_without_gil
 from tests.support.sockets import LIMIT
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +55,25 @@ def test_markdown_on_standard_output_is_a_table(load_program):
     assert run.returncode == 0, run.stderr
     assert "\n## posts-1: " in run.stdout
     assert "\n| `simple-queue` | " in run.stdout
+
+
+def test_sessions_are_measured_with_frames_a_fan_out_and_none_at_all(load_program):
+    only = [f"--only={name}" for name in ("framed", "fanout-8", "idle")]
+
+    run = ran(*TINY, *only, "--peers", "asyncio,session-1@selectors")
+
+    assert run.returncode == 0, run.stderr
+    for head in ("x uvloop-gathered", "deliveries/s", "memory a session"):
+        assert head in run.stdout
+    assert run.stdout.count("\n  session-1@selectors ") == 3
+
+
+@pytest.mark.skipif(is_without_gil(), reason="here it is measured")
+def test_what_needs_an_interpreter_without_gil_is_left_out_with_words(load_program):
+    run = ran("--quick", "--only", "cpu-bound")
+
+    assert run.returncode == 0, run.stderr
+    assert "Left out: cpu-bound, this interpreter has the GIL" in run.stdout
 
 
 @pytest.mark.parametrize(

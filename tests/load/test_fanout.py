@@ -161,6 +161,23 @@ def test_members_whom_nobody_hears_are_silent(run, opened):
     assert "nobody has seen its greeting in time" in report.failures()[0]
 
 
+def test_greetings_become_rarer_while_a_server_is_slow_with_them(run, opened):
+    # Goal: each goes to everybody, so a server of hundreds that is given one every 50 ms by each
+    # falls behind for ever.
+    counts: dict[int, int] = {}
+
+    class Slow(FanOutServer):
+        def _send_all(self, sender: int, count: int, frame: bytes) -> None:
+            counts[sender] = counts.get(sender, 0) + 1
+
+    server = opened(Slow(SIZE))
+
+    run(server.port, kind="fanout", size=SIZE, timeout=0.75)
+
+    # At once, then at 50, 100, 200 and 400 ms; without pauses that grow there would be 15.
+    assert 3 <= max(counts.values()) <= 6
+
+
 @pytest.mark.parametrize("depth", [1, 8])
 @pytest.mark.parametrize("others_only", [False, True])
 def test_the_account_is_right_after_members_have_left(run, opened, depth, others_only):

@@ -10,6 +10,7 @@ import typer
 
 import proactor
 from proactor.cli import exits
+from proactor.cli.bench import bench
 from proactor.cli.engine import show_engine, show_seccomp
 from proactor.cli.engine_option import EngineOption, choose_engine
 from proactor.cli.exits import CommandError, Misused
@@ -122,6 +123,7 @@ def models(
 
 
 app.command()(load)
+app.command()(bench)
 
 
 @app.command()

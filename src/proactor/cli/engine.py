@@ -34,11 +34,10 @@ def show_seccomp() -> None:
 
 
 def _print_native(native: NativeProfile) -> None:
-    print("\nNative: the engine epoll; below, the ground of one on io_uring, still to come")
     if native.kernel:
-        print(f"  The io_uring profile of kernel {native.kernel} is {native.profile}.")
-    _print_pairs("What it could use", native.features)
-    _print_pairs("What it could not, and why", native.refused)
+        print(f"\nio_uring of kernel {native.kernel}: profile {native.profile}")
+    _print_pairs("What of io_uring is used by the engine of that name", native.features)
+    _print_pairs("What is not, and why", native.refused)
 
 
 def _print_pairs(title: str, pairs: dict[str, str]) -> None:

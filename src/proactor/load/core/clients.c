@@ -100,7 +100,7 @@ void finish_opening(struct load *self, struct client *client)
         return;
     }
     client->state = CLIENT_GREETS;
-    client->hellos = 1;
+    client->hellos = !listens(self, client);
     client->news = now();
     self->in_progress--;
     self->counts.opened++;
@@ -114,7 +114,7 @@ void finish_opening(struct load *self, struct client *client)
 static uint64_t limit_of(const struct load *self, const struct client *client)
 {
     const struct load_plan *plan = &self->plan;
-    if (self->is_stopped)
+    if (self->is_stopped || listens(self, client))
         return client->begun;
     if (self->holds || client->state == CLIENT_GREETS)
         return client->hellos;

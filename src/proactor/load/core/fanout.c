@@ -84,7 +84,10 @@ void repeat_hellos(struct load *self)
 {
     for (uint32_t i = 0; i < self->to_open; i++) {
         struct client *client = &self->clients[i];
-        if (client->state != CLIENT_GREETS || client->sent < client->hellos * self->plan.size)
+        bool greets = client->state == CLIENT_GREETS;
+        if (self->plan.senders > 0) /* As long as there are others to be reached. */
+            greets = !listens(self, client) && (greets || client->state == CLIENT_RUNS);
+        if (!greets || client->sent < client->hellos * self->plan.size)
             continue;
         client->hellos++;
         send_messages(self, client);
@@ -171,8 +174,9 @@ static void deliver(struct load *self, struct client *client, uint64_t at)
     client->received += self->plan.size;
     client->inside = 0;
     if (number == HELLO) {
-        if (sender->state == CLIENT_GREETS) {
-            sender->state = CLIENT_RUNS;
+        struct client *known = self->plan.senders > 0 ? client : sender;
+        if (known->state == CLIENT_GREETS) {
+            known->state = CLIENT_RUNS;
             self->counts.greeted++;
         }
         return;

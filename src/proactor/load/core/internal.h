@@ -14,6 +14,7 @@ enum { ARRIVED_SIZE = 256 * 1024, STAGED_SIZE = 32 * 1024 };
 enum { HELLO = 0xffffffffu };     /* The number of a greeting in a fan-out. */
 enum { TIMER = 0xffffffffu };     /* Stands for the timer where an event bears a client's index. */
 enum { SWEEP = 50 * 1000 * 1000 }; /* Nanoseconds between two looks for who is silent. */
+enum { HELLO_SWEEPS = 16 };        /* The most sweeps between two greetings of one member. */
 
 enum client_state { CLIENT_WAITS, CLIENT_CONNECTS, CLIENT_GREETS, CLIENT_RUNS, CLIENT_GONE };
 
@@ -47,7 +48,7 @@ struct load {
     uint32_t to_open, in_progress, ready_count;
     uint32_t *ready;   /* Fan-out: senders that may go on after this batch. */
     uint64_t budget;   /* Messages that may still begin. */
-    uint64_t opened_at, warm_at, patience_ends, next_sweep, timer_at;
+    uint64_t opened_at, warm_at, patience_ends, next_sweep, timer_at, sweeps;
     uint64_t scheduled_from, scheduled; /* Open loop: when number 0 is due; the next number. */
     double interval;                    /* Nanoseconds between two. */
 };
@@ -67,6 +68,12 @@ static inline uint32_t index_of(const struct load *self, const struct client *cl
 static inline const unsigned char *body_of(const struct load *self, uint32_t sender)
 {
     return self->noise + (size_t)sender * 61 % STRIDES;
+}
+
+/* A member of a fan-out that only receives. */
+static inline bool listens(const struct load *self, const struct client *client)
+{
+    return self->plan.senders > 0 && index_of(self, client) >= self->plan.senders;
 }
 
 /* Nobody is left who could get an answer. */

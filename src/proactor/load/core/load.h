@@ -11,6 +11,7 @@
  *   compared and not measured.
  * - LOAD_FANOUT: greetings bear the number HELLO, are sent again until somebody has seen them, and
  *   may come to anybody. Then each member awaits each frame of each, in the order of its sender.
+ *   Where only some send, who has got a greeting is known to be a member.
  * - A connection that does wrong is given up and counted under its failure; the others go on.
  */
 #ifndef PROACTOR_LOAD_H
@@ -41,6 +42,8 @@ enum {
 struct load_plan {
     int kind;
     uint32_t connections, depth, size;
+    uint32_t senders;  /* Fan-out, closed loop: the first so many send, the rest listen; 0: all. Only
+                        * the program of the benchmarks asks for it. */
     uint16_t id;       /* Of each frame. */
     bool big_endian;   /* The frame's header. */
     bool others_only;  /* Fan-out: the server leaves the sender out. */

@@ -53,6 +53,8 @@ static bool is_waiting(const struct load *self, const struct client *client)
 {
     if (client->state == CLIENT_RUNS && self->holds)
         return false; /* It has been seen, and waits for the others. */
+    if (client->state == CLIENT_GREETS && listens(self, client))
+        return true;
     return client->begun > client->done &&
            (client->state == CLIENT_GREETS || client->state == CLIENT_RUNS);
 }
@@ -77,11 +79,19 @@ static void find_silent(struct load *self, uint64_t since)
     }
 }
 
+/* Ever more seldom: each greeting goes to everybody, and a server that is slow with those of many
+ * members would be given more than it can do, and never be done. */
+static bool is_time_to_repeat(uint64_t sweeps)
+{
+    return sweeps < HELLO_SWEEPS ? (sweeps & (sweeps - 1)) == 0 : sweeps % HELLO_SWEEPS == 0;
+}
+
 static void sweep(struct load *self, uint64_t at)
 {
     self->next_sweep = at + SWEEP;
+    self->sweeps++;
     find_silent(self, at > self->plan.timeout ? at - self->plan.timeout : 0);
-    if (self->plan.kind == LOAD_FANOUT && self->holds)
+    if (self->plan.kind == LOAD_FANOUT && self->holds && is_time_to_repeat(self->sweeps))
         repeat_hellos(self);
 }
 

@@ -15,6 +15,9 @@ from proactor.load.pure.exchange import DONE, DRAIN, MEASURE, OPENING, READ, WAR
 SWEEP: Final = 50_000_000
 """Nanoseconds between two looks for who is silent."""
 
+HELLO_SWEEPS: Final = 16
+"""The most sweeps between two greetings of one member."""
+
 MOST_IN_PROGRESS: Final = 256
 """Connections that are being opened at once."""
 
@@ -28,6 +31,7 @@ class PythonLoad(Exchange):
         self.to_open = 0
         self.opened_at = now()
         self.next_sweep = self.opened_at + SWEEP
+        self.sweeps = 0
         self.warm_at = self.patience_ends = self.scheduled = 0
 
     # -- what a caller may ask --
@@ -133,12 +137,21 @@ class PythonLoad(Exchange):
 
     def _sweep(self, at: int) -> None:
         self.next_sweep = at + SWEEP
+        self.sweeps += 1
         self._find_silent(at - self.options["timeout"])
         if isinstance(self.account, FanOutAccount) and self.counters.holds:
-            for client in self.clients[: self.to_open]:
-                if client.state is State.GREETS and not client.rest:
-                    client.hellos += 1
-                    self.send(client)
+            self._repeat_hellos()
+
+    def _repeat_hellos(self) -> None:
+        """Greet again, ever more seldom: each goes to all, and a slow server must get done."""
+        if self.sweeps % HELLO_SWEEPS and (
+            self.sweeps > HELLO_SWEEPS or self.sweeps.bit_count() > 1
+        ):
+            return
+        for client in self.clients[: self.to_open]:
+            if client.state is State.GREETS and not client.rest:
+                client.hellos += 1
+                self.send(client)
 
     def _serve_ready(self) -> None:
         if isinstance(self.account, FanOutAccount):
