@@ -26,12 +26,12 @@ def answer(capsys, monkeypatch):
     return run
 
 
-def test_engine_names_the_native_engine_and_what_is_still_to_come(answer):
+def test_engine_says_in_its_first_line_which_one_runs_and_why(answer):
     code, out, _ = answer("engine")
 
+    description = choose.current().describe()
     assert code == 0
-    assert "Native: the engine epoll; " in out
-    assert "io_uring, still to come" in out
+    assert out.splitlines()[0].startswith(f"{description.name}: ")
 
 
 def test_engine_shows_each_feature_and_each_refusal(answer):
@@ -40,7 +40,7 @@ def test_engine_shows_each_feature_and_each_refusal(answer):
     native = native_profile()
     for name, text in {**native.features, **native.refused}.items():
         assert f"  {name}  " in out and text in out
-    assert native.kernel == "" or f"of kernel {native.kernel} is {native.profile}" in out
+    assert native.kernel == "" or f"kernel {native.kernel}: profile {native.profile}" in out
 
 
 def test_engine_as_json_has_the_same(answer):
@@ -58,7 +58,7 @@ def test_a_missing_native_part_is_told_with_its_reason(answer, monkeypatch):
 
     assert code == 0
     assert "  native part  there is no C compiler" in out
-    assert "profile of kernel" not in out
+    assert "io_uring of kernel" not in out
 
 
 def test_seccomp_prints_json_alone_and_says_beside_it_how_to_use_it(answer):
