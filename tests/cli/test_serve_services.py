@@ -89,15 +89,18 @@ def test_echo_sends_back_what_comes_and_ends_in_order_at_ctrl_c():
     assert "packets 1 in, 1 out, bytes 5 B in, 5 B out" in last
 
 
-def test_echo_loses_nothing_of_a_client_that_reads_late(in_thread):
+@pytest.mark.parametrize("limit", [2_000, 400_000])
+def test_echo_loses_nothing_of_a_client_that_reads_late(in_thread, limit):
     # Goal: a client that sends without reading is slowed, and not closed as a slow consumer.
+    # Method: the smaller limit is less than what comes in one piece.
     amount = 24 * 1024 * 1024
-    arguments = ("echo", "--send-limit", "400000", "--send-high", "100000")
-    with Serving(*arguments) as server, server.connect() as client:
-        sending = in_thread(client.sendall, b"x" * amount)
+    piece = bytes(range(251)) * 4_000
+    sent = (piece * (amount // len(piece) + 1))[:amount]
+    with Serving("echo", "--send-limit", str(limit)) as server, server.connect() as client:
+        sending = in_thread(client.sendall, sent)
         sending.thread.join(0.2)
         assert sending.thread.is_alive(), "the server took it all, and has it in memory"
-        assert len(read_exactly(client, amount)) == amount
+        assert read_exactly(client, amount) == sent
         sending.result(WAIT)
 
 

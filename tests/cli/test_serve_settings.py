@@ -129,7 +129,7 @@ def test_flags_reach_the_options_the_limits_and_the_class():
     options, made = order.options, order.session_class
     assert (options.max_sessions, options.idle_timeout, options.stall_timeout) == (5, 2.5, None)
     assert (options.rate_action, options.proxy_protocol) == (RateAction.DELAY, True)
-    assert made.limits == StreamLimits(send_bytes=1000)
+    assert made.limits == StreamLimits(send_bytes=1000, send_high=500, send_low=125)
     assert made.slow_consumer is SlowConsumer.DROP_OLDEST
     assert made.unknown_packet is UnknownPacket.CLOSE
     assert made.framing == PacketFraming(1000, byteorder="big")
@@ -146,10 +146,16 @@ def test_what_nobody_sets_is_what_the_class_and_the_options_say():
     assert order.session_class.slow_consumer is SlowConsumer.DROP_OLDEST
 
 
-def test_a_low_mark_follows_a_high_one_that_is_given_alone():
-    made = order_of("echo", Configured(), {"inbox_high": 1000}).session_class
+def test_a_mark_follows_the_one_above_it_that_is_given_alone():
+    # Goal: with a small limit the session is still told to send less before the limit is reached.
+    def limits(**given: int) -> StreamLimits:
+        return order_of("echo", Configured(), given).session_class.limits
 
-    assert (made.limits.inbox_high, made.limits.inbox_low) == (1000, 250)
+    assert limits(inbox_high=1000) == StreamLimits(inbox_high=1000, inbox_low=250)
+    assert limits(send_bytes=800) == StreamLimits(send_bytes=800, send_high=400, send_low=100)
+    assert limits(send_bytes=10**9) == StreamLimits(send_bytes=10**9)
+    with pytest.raises(Misused, match=r"^--send-high is at most send_bytes \(10\), not 11"):
+        limits(send_bytes=10, send_high=11)
 
 
 def test_each_server_of_the_chat_has_rooms_of_its_own():

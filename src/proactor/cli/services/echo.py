@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import deque
+from typing import Any, ClassVar, Final
 
-from proactor.server import Session
+from proactor.server import Session, SessionState, SlowConsumer
+
+RETRY: Final = 0.01
+"""Seconds after which a packet that a full queue has refused is sent again."""
 
 
 class Echo(Session):
@@ -13,9 +17,15 @@ class Echo(Session):
     It serves any framing; without one, bytes.
     """
 
+    slow_consumer: ClassVar[SlowConsumer] = SlowConsumer.REFUSE
+
+    _kept: deque[Any] | tuple[()] = ()
+    """Packets that the queue refused: one, as a rule, since nothing comes while it is there."""
+
     def on_packet(self, packet: Any) -> None:
         """Send it back."""
-        self.send(packet)
+        if self._kept or not self.send(packet):
+            self._keep(packet)
 
     def on_backpressure(self) -> None:
         """Take no more until what is queued has left."""
@@ -23,4 +33,30 @@ class Echo(Session):
 
     def on_drained(self) -> None:
         """Go on."""
-        self.resume()
+        if not self._kept:
+            self.resume()
+
+    def _keep(self, packet: Any) -> None:
+        """Take no more until the queue has room for this one.
+
+        `on_drained` would not do: a queue may be too full for a large packet, and below its mark.
+        """
+        if self.slow_consumer is not SlowConsumer.REFUSE or self.state is not SessionState.OPEN:
+            return
+        if not self._kept:
+            self.pause()
+            self._kept = deque()
+            self.call_later(RETRY, self._try_again)
+        assert isinstance(self._kept, deque)
+        self._kept.append(packet)
+
+    def _try_again(self) -> None:
+        kept = self._kept
+        assert isinstance(kept, deque)
+        while kept and self.send(kept[0]):
+            kept.popleft()
+        if kept:
+            self.call_later(RETRY, self._try_again)
+        else:
+            self._kept = ()
+            self.resume()

@@ -14,6 +14,7 @@ from typing import Any
 from proactor.cli.exits import Failed, Misused
 from proactor.cli.services import SERVICES
 from proactor.cli.serving.framings import unescaped
+from proactor.engines.stream_contract import StreamLimits
 from proactor.errors import ProactorError
 from proactor.framing import Framing, Packet, PacketFraming
 from proactor.server import Session
@@ -109,7 +110,7 @@ def configured(
     """
     attributes: dict[str, Any] = dict(session)
     if stream:
-        attributes["limits"] = replace(session_class.limits, **_with_low_marks(stream))
+        attributes["limits"] = _with_marks(session_class.limits, stream)
     framing = attributes.get("framing", session_class.framing)
     if (text := attributes.get("heartbeat_packet")) is not None:
         attributes["heartbeat_packet"] = _heartbeat(text, framing)
@@ -122,13 +123,21 @@ def configured(
     return made
 
 
-def _with_low_marks(stream: dict[str, int]) -> dict[str, int]:
-    """Let a low mark follow a high one that was given alone."""
-    limits = dict(stream)
-    for low, high in (("inbox_low", "inbox_high"), ("send_low", "send_high")):
-        if high in stream and low not in stream:
-            limits[low] = stream[high] // 4
-    return limits
+def _with_marks(limits: StreamLimits, given: dict[str, int]) -> StreamLimits:
+    """Return the limits with those that were given; a mark follows the one above it, if not given.
+
+    Raises:
+        ValueError: Two that were given contradict each other.
+    """
+    marks = dict(given)
+    if (cap := given.get("send_bytes")) is not None:
+        high = marks.setdefault("send_high", min(limits.send_high, cap // 2))
+        if high > cap:
+            raise ValueError(f"send_high is at most send_bytes ({cap}), not {high}")
+    for low, high_name in (("inbox_low", "inbox_high"), ("send_low", "send_high")):
+        if high_name in marks:
+            marks.setdefault(low, min(getattr(limits, low), marks[high_name] // 4))
+    return replace(limits, **marks)
 
 
 def _heartbeat(text: str, framing: Framing) -> Any:
