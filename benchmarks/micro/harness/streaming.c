@@ -43,7 +43,7 @@ void streaming_close(struct streaming *all) {
     pa_engine_turn(all->engine, 0);
     for (pa_shared *owed = pa_engine_take_owed(all->engine); owed;) {
         pa_shared *next = owed->next; /* Where the port was closed before, that of each stream. */
-        free(owed);
+        pa_shared_free(owed);
         owed = next;
     }
     pa_port_release(all->port);
