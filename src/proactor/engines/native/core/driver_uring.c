@@ -5,14 +5,11 @@
  * starts, cancels and closes, wait for readiness in an epoll set, which the ring watches by a
  * poll; and the receives of streams are multishot requests into buffers of the ring's.
  *
- * Who owns the ring: the thread that first runs the reactor when a stream wants to receive. Where a
- * second thread comes to wait, the I/O thread is started, and takes over: nobody is in a turn then,
- * so every completion has been read and nothing that a request does can move bytes any more (with
- * DEFER_TASKRUN that happens inside an enter of the owner's). It closes the ring, which frees the
- * sockets, and receives by one of its own.
- *
- * An owner that ends closes its ring itself, before the kernel does what the exit of a thread means
- * to it: which is to run what the ring has left to do, and so to move bytes that nobody would read.
+ * Who owns the ring: the thread that runs the reactor. Where another one has to, it closes the ring of
+ * the last and opens its own, as long as that does not happen too often (has_credit); then the I/O
+ * thread is started, which owns it for good. Nobody is in a turn at such a moment, so every completion
+ * has been read, and nothing that a request does can move bytes any more (with DEFER_TASKRUN that
+ * happens inside an enter of the owner's). What has come since stays in the sockets.
  *
  * Who owns the memory: each armed receive has a reference to its stream, given up with its last
  * completion, or at the take-over.
@@ -40,6 +37,7 @@ struct pa_uring {
     uint32_t given;                    /* buffers that the kernel has, or that are being read */
     bool watches_epoll;                /* a poll of the epoll set is in the ring */
     bool epoll_is_ready;               /* and has said so */
+    int64_t credit, credited;          /* see has_credit; nanoseconds */
     atomic_ullong owner;               /* `thread_serial` of a thread; 0: the ring is not open */
     pa_engine *engine;
     struct pa_uring *next;             /* of all */
@@ -442,7 +440,20 @@ static bool open_own(pa_engine *engine, bool for_life)
     return true;
 }
 
-/* Be the ring's owner from now on; false: there is no ring. */
+/* Say whether the ring may change hands again, at a cost that is a small part of all time. Where threads
+ * stall now and then (at the start of a server, say) it is cheaper for the newest waiter to be the owner
+ * than for each batch to cross two threads; where they stall all the time the I/O thread is. */
+static bool has_credit(struct pa_uring *uring)
+{
+    int64_t now = pa_now(), most = 100000000;
+    uring->credit += uring->credited ? (now - uring->credited) / 64 : most;
+    if (uring->credit > most)
+        uring->credit = most;
+    uring->credited = now;
+    return uring->credit > 0;
+}
+
+/* Be the ring's owner from now on; false: there is no ring, or it is another thread's to keep. */
 static bool own(pa_engine *engine)
 {
     struct pa_uring *uring = engine->uring;
@@ -452,9 +463,11 @@ static bool own(pa_engine *engine)
                     && pthread_equal(engine->thread, pthread_self());
     bool is_mine = false;
     pthread_mutex_lock(&owners);
-    if (!atomic_load(&uring->owner) || for_life) {
+    if (!atomic_load(&uring->owner) || for_life || has_credit(uring)) {
+        int64_t began = pa_now();
         close_ring(engine, true);
         is_mine = open_own(engine, for_life);
+        uring->credit -= pa_now() - began;
     }
     pthread_mutex_unlock(&owners);
     return is_mine;
