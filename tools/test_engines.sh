@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Run the suites that judge an engine on each engine that this machine has, but for the one that is
-# chosen by itself, which every other run takes (--all: on that one too).
+# chosen by itself, which every other run takes (--all: on that one too), and those in $EXCEPT.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 tools/venv.sh .venv test
 python=.venv/bin/python
-names=$($python - "${1:-}" <<'PYTHON'
+# shellcheck disable=SC2086
+names=$($python - "${1:-}" ${EXCEPT:-} <<'PYTHON'
 import sys
 
 from proactor.engines import choose
 
 chosen = choose.current()
-others = [name for name, why in chosen.describe().refused.items() if "asks for it" in why]
+refused = chosen.describe().refused.items()
+others = [name for name, why in refused if "asks for it" in why and name not in sys.argv[2:]]
 print(*([chosen.name] if sys.argv[1] == "--all" else []), *others)
 PYTHON
 ) || exit
