@@ -38,7 +38,7 @@ def built(program: Path) -> Path:
     return _linked(program, (), "")
 
 
-def library(name: str) -> Path:
+def loadable(name: str) -> Path:
     """Return a shared library of `beside_python/name.c`, the harness and the core, as `built`.
 
     Raises:

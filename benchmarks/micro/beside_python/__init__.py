@@ -1,6 +1,6 @@
 """What the programs in Python share, as ``micro_main`` for those in C.
 
-The C files beside this one are theirs, too: each is built into a library (`building.library`),
+The C files beside this one are theirs, too: each is built into a library (`building.loadable`),
 together with the core, and loaded.
 """
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.micro.beside_python import Words, python_main
-from benchmarks.micro.building import library
+from benchmarks.micro.building import loadable
 from proactor import CompletionPort, OverlappedSocket, Stream
 from proactor.framing import Packet, PacketFraming
 
@@ -139,7 +139,7 @@ def asked(name: str, rounds: int) -> list[float]:
     """Return the microseconds of each echo."""
     micros = (ctypes.c_double * rounds)()
     # Both calls give the lock up, and have it again once all is asked.
-    native = ctypes.CDLL(str(library("echoing")))
+    native = ctypes.CDLL(str(loadable("echoing")))
     if name == SERVES:
         with served_in_python() as client:
             native.ask_all(client, rounds, micros)
@@ -152,7 +152,7 @@ def run(name: str, scale: float) -> tuple[float, dict[str, float]]:
     """Measure one case; return the p99 and what goes with it."""
     usual = ROUNDS_IN_PYTHON if name == SERVES else ROUNDS
     rounds = max(10, round(usual * scale))
-    library("echoing")  # Compiled before anything computes.
+    loadable("echoing")  # Compiled before anything computes.
     if name == ONE_CPU:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     computing = None if name == ALONE else Computing()

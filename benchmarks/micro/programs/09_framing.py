@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from random import Random
 
 from benchmarks.micro.beside_python import Words, python_main
-from benchmarks.micro.building import library
+from benchmarks.micro.building import loadable
 from proactor.framing import Packet, PacketFraming
 
 FRAMING = PacketFraming()
@@ -93,7 +93,7 @@ def run(name: str, scale: float) -> tuple[float, dict[str, float]]:
     """Compare both on one case; return the ratio, and the parts of it."""
     traffic = CASES[name]
     stream = stream_of(traffic)
-    cut_all = ctypes.CDLL(str(library("cutting"))).cut_all
+    cut_all = ctypes.CDLL(str(loadable("cutting"))).cut_all
     cut_all.restype = ctypes.c_uint64
     cut_all.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_char_p)
 

@@ -256,7 +256,7 @@ uint32_t pa_refuse(pa_socket *socket, pa_op *op);
 
 /* stream_sends.c, without a lock: flush what is in `dirty`, the last one first. */
 void pa_flush_streams(pa_stream *dirty);
-/* streams.c, without a lock */
+/* stream_pool.c and stream_turns.c, without a lock */
 void pa_pool_open(pa_stream_pool *pool);
 void pa_pool_close(pa_stream_pool *pool);
 void pa_streams_lose_port(pa_engine *engine, pa_port *port);

@@ -54,8 +54,16 @@ struct pa_stream {
 
 static inline pa_engine *pa_engine_of(const pa_stream *stream) { return stream->socket->engine; }
 
-/* streams.c */
+/* stream_pool.c; no lock is held */
+bool pa_pool_enter(pa_stream_pool *pool, pa_stream *stream);
+void pa_pool_leave(pa_stream_pool *pool, pa_stream *stream);
+/* stream_turns.c */
 void pa_stream_schedule(pa_stream *stream, pa_wakes *wakes);
+bool pa_stream_has_frames(const pa_stream *stream);    /* to be delivered now */
+bool pa_stream_is_finished(const pa_stream *stream);   /* the end can be told */
+void pa_stream_lose(pa_stream *stream);                /* its port is closed */
+void pa_stream_let_owner_go(pa_stream *stream);
+/* streams.c */
 void pa_stream_fail(pa_stream *stream, int number, pa_wakes *wakes);
 void pa_stream_after_flush(pa_stream *stream, pa_wakes *wakes);
 void pa_stream_watch(pa_stream *stream);
