@@ -1,7 +1,7 @@
 """The server core under clients that connect, speak, stall, flood, lie, half-close and reset.
 
-``make stress`` does it for some seconds; ``PROACTOR_TORTURE=2000x60`` before it makes that 2,000 clients
-for a minute.
+``make stress`` does it for some seconds. ``PROACTOR_TORTURE=2000x60`` asks for 2,000 clients and a
+minute.
 """
 
 from __future__ import annotations
