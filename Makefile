@@ -16,9 +16,14 @@ serve: ## run the completion-port echo server on port 7777
 	@tools/venv.sh .venv cli
 	@exec $(BIN)/proactor serve $(ARGS)
 
-test: ## run the tests, all but the stress ones
+test: ## run the tests, all but the heavy and the stress ones
 	@tools/venv.sh .venv test
-	@$(BIN)/python -m pytest -q -m "not stress" $(ARGS)
+	@$(BIN)/python -m pytest -q -m "not stress and not heavy" $(ARGS)
+
+.PHONY: heavy
+heavy: ## run the tests of the benchmarks, which compile C and measure
+	@tools/venv.sh .venv test
+	@$(BIN)/python -m pytest -q -m "not stress" tests/benchmarks $(ARGS)
 
 test-all: ## the same on each of CPython 3.11, 3.12 and 3.13 that is installed
 	@tools/test_all.sh $(ARGS)

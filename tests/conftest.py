@@ -32,9 +32,15 @@ def pytest_report_header() -> str:
     return f"engine: {description.name} ({description.reason}){wine}"
 
 
+HEAVY = ("benchmarks", "faults")
+"""Folders whose tests compile C and measure: not for a newcomer's first minutes."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the markers ``engine`` and ``windows_differs`` their meaning."""
+    """Give the markers ``heavy``, ``engine`` and ``windows_differs`` their meaning."""
     for item in items:
+        if item.path.parent.name in HEAVY:
+            item.add_marker(pytest.mark.heavy)
         wanted = {name for mark in item.iter_markers("engine") for name in mark.args}
         if wanted and engine_name() not in wanted:
             names = ", ".join(sorted(wanted))

@@ -30,7 +30,7 @@ trap 'rm -rf "$runs"' EXIT
 for version in $versions; do
     if tools/venv.sh ".venvs/$version" test "$version"; then
         ready="$ready $version"
-        ".venvs/$version/bin/python" -m pytest -q -m "not stress" -p no:cacheprovider "$@" \
+        ".venvs/$version/bin/python" -m pytest -q -m "not stress and not heavy" -p no:cacheprovider "$@" \
             >"$runs/$version" 2>&1 &
         echo $! >"$runs/$version.id"
     else
