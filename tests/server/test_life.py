@@ -458,3 +458,9 @@ def test_an_ended_session_goes_with_its_last_reference(serving, client, options)
         assert eventually(lambda: seen[0]() is None)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("name", ["received", "told", "ended", "failed"])
+def test_a_name_by_which_the_stream_calls_its_session_is_refused(name):
+    with pytest.raises(TypeError, match=rf"Player.{name}: .* choose another name"):
+        type("Player", (Session,), {name: 0})

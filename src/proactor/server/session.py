@@ -41,6 +41,15 @@ _REASONS = {
 }
 
 
+_CALLED_BY_THE_STREAM = {
+    "received": "received",
+    "told": "backpressure",
+    "ended": "disconnected",
+    "failed": "disconnected",
+}
+"""The methods of a `StreamSink`, and what to override instead."""
+
+
 class SessionState(enum.Enum):
     """Where a session is in its life."""
 
@@ -223,8 +232,18 @@ class Session(Sending):
     # -- its class --
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Choose where the packets of this class go."""
+        """Choose where the packets of this class go.
+
+        Raises:
+            TypeError: The class defines a name by which the stream calls its session.
+        """
         super().__init_subclass__(**arguments)
+        for name in _CALLED_BY_THE_STREAM:
+            if name in vars(cls):
+                raise TypeError(
+                    f"{cls.__name__}.{name}: by this name the stream calls its session; override "
+                    f"on_{_CALLED_BY_THE_STREAM[name]}, or choose another name"
+                )
         cls.choose_receiver()
 
     @classmethod
