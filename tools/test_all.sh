@@ -25,6 +25,8 @@ if [ "${1:-}" = --other ]; then
 fi
 
 # Environments one after the other, since they build into one tree; then the tests side by side.
+# Job control: without it what runs beside would be deaf to Ctrl-C, which some tests send.
+set -m
 failed="" ready="" runs=$(mktemp -d)
 trap 'rm -rf "$runs"' EXIT
 for version in $versions; do

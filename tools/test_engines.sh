@@ -18,6 +18,8 @@ print(*([chosen.name] if sys.argv[1] == "--all" else []), *others)
 PYTHON
 ) || exit
 # Side by side: they wait more than they compute. The stress tests after that, one after the other.
+# Job control: without it what runs beside would be deaf to Ctrl-C, which some tests send.
+set -m
 runs=$(mktemp -d)
 trap 'rm -rf "$runs"' EXIT
 for name in $names; do
