@@ -309,7 +309,7 @@ def test_what_waits_for_a_mover_is_bounded_too(members):
     gate = threading.Event()
     here, there = Telling("here"), Telling("there", mailbox=100)
     here.join(session)
-    here.post(gate.wait, 10)
+    here.post(gate.wait, 60)
     assert here.move(session, there)
     # More than the system's buffers take, so that a client that is not paused sends on.
     sender = threading.Thread(
