@@ -141,8 +141,8 @@ int pa_port_forward(pa_port *port, pa_op *op)
 
 /* -- stalls -- */
 
-/* What earlier turns of the runner queued, and what it has taken and not begun, need not wait for it. The port's lock is
- * held. Adds to `dirty`, which is flushed when it is not. */
+/* What earlier turns of the runner queued, and what it has taken and not begun, need not wait for it.
+ * The port's lock is held. Adds to `dirty`, which is flushed when it is not. */
 static void relieve(pa_port *port, pa_thread *runner, pa_stream **dirty)
 {
     if (port->newest)

@@ -129,11 +129,16 @@ void pa_streams_lose_port(pa_engine *engine, pa_port *port)
     }
 }
 
-/* The turn says, with the lock held, how much of what it has taken is left. */
+/* The turn says, with the lock held, how much of what it has taken is left; receive again if it is
+ * little. */
 static void note_taken(pa_stream *stream)
 {
     stream->taken_bytes = stream->taken.whole - stream->taken.begin;
     stream->has_taken = stream->taken_bytes > 0;
+    if (stream->full && pa_stream_inbox_bytes(stream) <= stream->limits->inbox_low) {
+        stream->full = false;
+        pa_stream_watch(stream);
+    }
 }
 
 /* Take what the reactor has put into the inbox; the lock is held. */
@@ -146,10 +151,6 @@ static void refill(pa_stream *stream)
     pa_inbox_clear(&stream->taken, chunks);
     pa_inbox_take(&stream->inbox, chunks, &stream->taken);
     note_taken(stream);
-    if (stream->full && pa_stream_inbox_bytes(stream) <= stream->limits->inbox_low) {
-        stream->full = false;
-        pa_stream_watch(stream);
-    }
 }
 
 uint32_t pa_turn_begin_serving(pa_stream *stream)
@@ -209,10 +210,6 @@ static void settle_taken(pa_stream *stream)
     if (stream->closing || stream->taken.begin == stream->taken.whole)
         pa_inbox_clear(&stream->taken, &pa_engine_of(stream)->pool.chunks);
     note_taken(stream);
-    if (stream->full && pa_stream_inbox_bytes(stream) <= stream->limits->inbox_low) {
-        stream->full = false;
-        pa_stream_watch(stream);
-    }
 }
 
 pa_stream_end pa_turn_end_serving(pa_stream *stream)

@@ -159,23 +159,18 @@ cdef class StreamCore:
         return self.put(frame, key)
 
     cdef object put(self, frame, key):
-        cdef ThreadCore thread
-        cdef pa_thread *self_thread = NULL
         cdef pa_send_answer answer
         cdef pa_shared *shared = NULL
         cdef uint64_t code = PA_NO_KEY if key is None else code_of(key)
-        cdef PyObject *current = get_current()
         if self.is_stopped or self.engine.dead:
             return False
-        if current != NULL and (<ThreadCore>current).engine is self.engine:
-            self_thread = (<ThreadCore>current).thread
         if type(frame) is not bytes:
             frame = bytes(memoryview(frame))
         if PyBytes_GET_SIZE(frame) >= PA_SHARE_FROM:
             shared = share(frame)
         answer = pa_stream_send(
-            self.stream, self_thread, PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), shared,
-            code,
+            self.stream, calling_thread(self.engine), PyBytes_AS_STRING(frame),
+            PyBytes_GET_SIZE(frame), shared, code,
         )
         if shared != NULL:
             pa_shared_release(self.engine.engine, shared)
@@ -202,15 +197,11 @@ cdef class StreamCore:
 
     def close(self):
         """See `Stream.close`."""
-        cdef PyObject *current = get_current()
-        cdef pa_thread *thread = NULL
         if self.engine.dead:
             return
-        if current != NULL and (<ThreadCore>current).engine is self.engine:
-            thread = (<ThreadCore>current).thread
         self.is_stopped = True
         self.hold()
-        pa_stream_close(self.stream, thread)
+        pa_stream_close(self.stream, calling_thread(self.engine))
 
     def abort_core(self, int end, reason):
         """End with a reset; `end` is the number of the `StreamEnd`."""
@@ -574,8 +565,7 @@ cdef class GroupCore:
 
     def broadcast_frame(self, frame, StreamCore exclude=None, key=None):
         """See `StreamGroup.broadcast_frame`."""
-        cdef PyObject *current = get_current()
-        cdef pa_thread *thread = NULL
+        cdef pa_thread *thread = calling_thread(self.engine)
         cdef pa_shared *shared = NULL
         cdef pa_stream **full
         cdef pa_stream *excluded = NULL if exclude is None else exclude.stream
@@ -584,8 +574,6 @@ cdef class GroupCore:
         cdef const char *data
         cdef size_t length
         cdef list refused = []
-        if current != NULL and (<ThreadCore>current).engine is self.engine:
-            thread = (<ThreadCore>current).thread
         if type(frame) is not bytes:
             frame = bytes(memoryview(frame))
         data = PyBytes_AS_STRING(frame)

@@ -101,6 +101,14 @@ def forget_current():
         Py_DECREF(<object>current)
 
 
+cdef inline pa_thread *calling_thread(EngineCore engine):
+    """The calling thread as `engine` sees it; NULL: it has not waited there, and serves no turn."""
+    cdef PyObject *current = get_current()
+    if current == NULL or (<ThreadCore>current).engine is not engine:
+        return NULL
+    return (<ThreadCore>current).thread
+
+
 cdef inline ThreadCore current_thread(EngineCore engine):
     cdef PyObject *current = get_current()
     if current != NULL and not engine.dead and (<ThreadCore>current).engine is engine:
