@@ -99,7 +99,7 @@ def test_a_guest_who_floods_is_closed(example, opened):
 def test_a_chat_says_good_bye(example, opened):
     ann = opened(Lines(example))
     ann.say("hello")
-    assert eventually(example.is_waiting)
+    ann.hears_until_it_has(": hello")  # Else she may still be waiting to be accepted.
     example.process.send_signal(signal.SIGTERM)
     assert "* the server stops" in ann.file.read().decode()
     ann.close()
