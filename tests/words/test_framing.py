@@ -241,7 +241,9 @@ def test_what_the_peer_would_read_otherwise_is_not_encoded(framing, body, words)
     ids=repr,
 )
 @pytest.mark.parametrize(
-    "kind", [bytes, bytearray, memoryview, lambda body: array.array("H", body)], ids=repr
+    "kind",
+    [bytes, bytearray, memoryview, lambda body: array.array("H", body)],
+    ids=["bytes", "bytearray", "memoryview", "array"],
 )
 def test_any_buffer_is_fed_and_encoded_and_not_referred_to_later(framing, kind) -> None:
     frame = framing.encode(kind(b"abcd"))
