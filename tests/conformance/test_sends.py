@@ -156,6 +156,7 @@ def test_two_big_sends_in_flight_never_interleave(
     assert [packet.result() for packet in packets] == [len(text) for text in texts]
 
 
+@pytest.mark.windows_differs("overlapped sends that several threads begin at once may get stuck")
 def test_sends_of_several_threads_stay_whole(
     port: CompletionPort, narrow_pair: PeerPair, in_thread: InThread
 ) -> None:

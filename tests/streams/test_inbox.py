@@ -122,14 +122,14 @@ def test_an_inbox_that_fills_faster_than_it_is_taken_is_bounded(connected):
     # Method: many small frames, few a turn: without the limit each turn would add 64 KiB.
     sink = Recorder()
     limits = StreamLimits(inbox_high=100_000, inbox_low=20_000, frames_a_turn=8)
-    stream, peer = connected(sink, FixedFraming(64), limits)
+    stream, peer = connected(sink, FixedFraming(256), limits)
     seen = []
     sink.on_received = lambda _: seen.append(stream.inbox_bytes)
     body = pattern(4 << 20)
 
     peer.sendall(body)
 
-    assert b"".join(sink.wait_for("received", len(body) // 64)) == body
+    assert b"".join(sink.wait_for("received", len(body) // 256)) == body
     # Beyond the limit at most what one look at the kernel can bring: of a ring, all its buffers.
     assert max(seen) <= 100_000 + (1 << 20)
 
