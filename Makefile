@@ -1,8 +1,11 @@
 # Every target makes the virtual environment it needs; nothing but Python 3.11 or newer is asked for.
 #   PYTHON=...  which Python makes .venv      ARGS="..."  passed on to what the target runs
+#   WORKERS=N   how many processes share the tests: they wait more than they compute (0: none beside)
 ARGS ?=
+WORKERS ?= 4
 BIN := .venv/bin
-export PYTHON
+SHARED := -n $(WORKERS) --dist worksteal
+export PYTHON WORKERS
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-all test-engines test-windows stress bench
@@ -18,7 +21,7 @@ serve: ## run the completion-port echo server on port 7777
 
 test: ## run the tests, all but the heavy and the stress ones
 	@tools/venv.sh .venv test
-	@$(BIN)/python -m pytest -q -m "not stress and not heavy" $(ARGS)
+	@$(BIN)/python -m pytest -q $(SHARED) -m "not stress and not heavy" $(ARGS)
 
 .PHONY: heavy
 heavy: ## run the tests of the benchmarks, which compile C and measure

@@ -24,25 +24,12 @@ if [ "${1:-}" = --other ]; then
     versions=${others:-$versions}
 fi
 
-# Environments one after the other, since they build into one tree; then the tests side by side.
-# Job control: without it what runs beside would be deaf to Ctrl-C, which some tests send.
-set -m
-failed="" ready="" runs=$(mktemp -d)
-trap 'rm -rf "$runs"' EXIT
+failed=""
 for version in $versions; do
-    if tools/venv.sh ".venvs/$version" test "$version"; then
-        ready="$ready $version"
-        ".venvs/$version/bin/python" -m pytest -q -m "not stress and not heavy" -p no:cacheprovider "$@" \
-            >"$runs/$version" 2>&1 &
-        echo $! >"$runs/$version.id"
-    else
-        failed="$failed $version"
-    fi
-done
-for version in $ready; do
-    wait "$(cat "$runs/$version.id")" || failed="$failed $version"
     echo "== CPython $version"
-    cat "$runs/$version"
+    tools/venv.sh ".venvs/$version" test "$version" &&
+        ".venvs/$version/bin/python" -m pytest -q -n "${WORKERS:-4}" --dist worksteal \
+            -m "not stress and not heavy" -p no:cacheprovider "$@" || failed="$failed $version"
 done
 [ -n "$versions" ] || { echo "No CPython from 3.11 to 3.13 was found." >&2 && exit 1; }
 [ -z "$failed" ] || { echo "FAILED on$failed" >&2 && exit 1; }

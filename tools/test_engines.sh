@@ -17,25 +17,14 @@ others = [name for name, why in refused if "asks for it" in why and name not in 
 print(*([chosen.name] if sys.argv[1] == "--all" else []), *others)
 PYTHON
 ) || exit
-# Side by side: they wait more than they compute. The stress tests after that, one after the other.
-# Job control: without it what runs beside would be deaf to Ctrl-C, which some tests send.
-set -m
-runs=$(mktemp -d)
-trap 'rm -rf "$runs"' EXIT
-for name in $names; do
-    PROACTOR_ENGINE=$name $python -m pytest -q -m "not stress" -p no:cacheprovider \
-        tests/conformance tests/models tests/native tests/port tests/scenarios tests/server \
-        tests/streams tests/differential/test_regressions.py tests/faults/test_descriptors.py \
-        tests/faults/test_races.py >"$runs/$name" 2>&1 &
-    echo $! >"$runs/$name.id"
-done
 status=0
 for name in $names; do
-    wait "$(cat "$runs/$name.id")" || status=1
     echo "== the engine $name"
-    cat "$runs/$name"
-done
-for name in $names; do
+    PROACTOR_ENGINE=$name $python -m pytest -q -n "${WORKERS:-4}" --dist worksteal -m "not stress" \
+        -p no:cacheprovider \
+        tests/conformance tests/models tests/native tests/port tests/scenarios tests/server \
+        tests/streams tests/differential/test_regressions.py tests/faults/test_descriptors.py \
+        tests/faults/test_races.py || status=1
     echo "== the engine $name under stress"
     PROACTOR_ENGINE=$name $python -m pytest -q -m stress --timeout 300 \
         -o faulthandler_timeout=290 tests/stress || status=1
