@@ -133,6 +133,27 @@ def test_the_routine_of_a_thread_that_ended_is_never_called_and_nothing_is_kept(
     assert calls == []
 
 
+def test_a_completed_operation_whose_routine_is_lost_with_its_thread_is_free_again(
+    peer_pair: PeerPair, in_thread: InThread
+) -> None:
+    # Goal: the routine that was queued and never ran, since its thread never waited alertably, does
+    # not keep its overlapped busy for ever.
+    ours, peer = peer_pair
+    calls: list[object] = []
+    overlapped = Overlapped(routine=lambda *_: calls.append(_))
+
+    in_thread(ours.send, b"sent", overlapped).result()
+
+    assert peer.recv(8) == b"sent"
+    assert eventually(lambda: not overlapped.is_in_flight)
+    assert overlapped.get_result() == 4
+    overlapped.routine = None
+    ours.send(b"again", overlapped)
+    assert peer.recv(8) == b"again"
+    assert not sleep_ex(0)
+    assert calls == []
+
+
 def test_a_packet_that_is_queued_survives_the_thread_of_its_operation(
     port: CompletionPort, peer_pair: PeerPair, in_thread: InThread
 ) -> None:

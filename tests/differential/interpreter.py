@@ -27,6 +27,7 @@ from tests.differential.play import Play, Step
 from tests.differential.workers import Waiter
 from tests.differential.world import LIMIT, End
 
+FILE_SIZE = 5000
 FLOOD = 1_300_000  # Also more than an engine moves in one turn.
 
 _PATIENCE = 30.0
@@ -89,7 +90,8 @@ class Interpreter(Play):
             )
 
         if self.start(step, end, transmit):
-            self._note_sent(end, 1)
+            there = max(0, FILE_SIZE - offset)  # Behind the end of the file there is nothing.
+            self._note_sent(end, before + min(count or there, there) + after)
 
     def _note_sent(self, end: End, size: int) -> None:
         if size and end.peer is not None and end.peer.is_closed and not end.fin_is_due:
@@ -288,7 +290,7 @@ class Interpreter(Play):
 def main() -> None:
     """Serve programs until the end of the input."""
     with tempfile.TemporaryFile() as file:
-        file.write(bytes(i % 251 for i in range(5000)))
+        file.write(bytes(i % 251 for i in range(FILE_SIZE)))
         file.flush()
         for line in sys.stdin:
             faulthandler.dump_traceback_later(_PATIENCE, exit=True)  # It says where it hangs.

@@ -29,6 +29,24 @@ def call_routine(operation: Operation) -> None:
         logger.exception("completion routine %r raised for %r", routine, overlapped)
 
 
+class RoutineCall:
+    """The APC that calls a completion routine, in the engines that queue APCs themselves."""
+
+    __slots__ = ("_operation",)
+
+    def __init__(self, operation: Operation) -> None:
+        """Make the call that takes the indication of `operation`."""
+        self._operation = operation
+
+    def __call__(self) -> None:
+        """Take the indication, in the thread that issued the operation."""
+        call_routine(self._operation)
+
+    def lose(self) -> None:
+        """The thread has ended: nothing is called, as on Windows, and the overlapped is free."""
+        self._operation.release()
+
+
 def call_apc(call: Callable[[], object]) -> None:
     """Run an APC queued by the user."""
     try:

@@ -31,7 +31,7 @@ import weakref
 from proactor import errors, statuses
 from proactor.clock import deadline_after
 from proactor.engines.contract import PortStatistics
-from proactor.engines.indications import call_routine
+from proactor.engines.indications import RoutineCall
 from proactor.framing import Packet, broken_off
 from proactor.overlapped import Operation, OperationKind, Overlapped
 from proactor.packets import CompletionPacket, PacketBatch

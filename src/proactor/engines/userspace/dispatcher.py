@@ -26,7 +26,7 @@ from typing import Protocol
 
 from proactor import errors, statuses
 from proactor.clock import seconds_left
-from proactor.engines.indications import call_apc
+from proactor.engines.indications import RoutineCall, call_apc
 from proactor.engines.userspace.threads import ExitNotice, ThreadRecord
 
 TICK = 0.005
@@ -136,12 +136,15 @@ class Dispatcher:
             return  # At the end of the interpreter a daemon thread may hold the lock for ever.
         with self.lock:
             record.ended = True
+            lost = [call for call in record.apcs if isinstance(call, RoutineCall)]
             record.apcs.clear()
             if record.slot is not None:
                 record.slot.give_back(record)
             doomed = list(record.mortal.items())
         for operation, cancel in doomed:
             cancel(operation)
+        for call in lost:
+            call.lose()
 
     # -- APCs --
 

@@ -185,15 +185,3 @@ cdef int queue_routine(SocketCore home, thread, operation) except -1:
     if not home.engine.dispatcher.queue_apc(thread, RoutineCall(operation)):
         operation.release()  # Its thread has ended: the routine is lost, as on Windows.
     return 0
-
-
-cdef class RoutineCall:
-    """The APC that calls a completion routine."""
-
-    cdef object operation
-
-    def __cinit__(self, operation):
-        self.operation = operation
-
-    def __call__(self):
-        call_routine(self.operation)

@@ -15,11 +15,10 @@ if sys.platform == "win32":
 import socket
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from proactor import statuses
-from proactor.engines.indications import call_routine
+from proactor.engines.indications import RoutineCall
 from proactor.engines.python.selectors import connections
 from proactor.engines.python.selectors.attempts import ATTEMPTS, prepare_transmission
 from proactor.engines.python.selectors.edges import EdgeWatch
@@ -138,7 +137,7 @@ class OperationQueues(SocketState):
                 operation.event.set()
             return
         if operation.routine is not None:
-            if not self.dispatcher.queue_apc(thread, partial(call_routine, operation)):
+            if not self.dispatcher.queue_apc(thread, RoutineCall(operation)):
                 operation.release()  # Its thread has ended: the routine is lost, as on Windows.
             return
         self._indicate(operation, at_once)
