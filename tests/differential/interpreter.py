@@ -249,7 +249,7 @@ class Interpreter(Play):
             return
         if end.peer is not None:
             end.peer.peer = None
-        end.peer, end.fin_is_due, end.is_flooded = None, False, False
+        end.peer, end.fin_is_due, end.is_flooded, end.calls = None, False, False, True
         if self.accepts:
             self.accepts.pop(0)
         else:

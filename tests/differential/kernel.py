@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSED, CLOSE_WAIT = 1, 4, 5, 7, 8
 NO_FIN_CAME = frozenset({ESTABLISHED, FIN_WAIT1, FIN_WAIT2})
+_SYN_RECEIVED = "03"
 _LENGTH = 216
 
 
@@ -28,6 +29,7 @@ class Connection:
         received: Bytes that have come in order; a FIN may count as one.
         unread: Bytes that have come and were not taken.
         backlog: Of a listener, the connections that wait to be accepted.
+        unacknowledged: Segments that the other side has not confirmed yet; of a connection.
     """
 
     state: int
@@ -36,6 +38,10 @@ class Connection:
     received: int
     unread: int
     backlog: int
+
+    @property
+    def unacknowledged(self) -> int:
+        return self.backlog  # One field of the kernel's, with two meanings.
 
 
 def look(descriptor: int) -> Connection:
@@ -60,6 +66,21 @@ def _unread(descriptor: int, state: int) -> int:
     except OSError:
         assert state == 10, "only a listener has no count of bytes"
     return count[0]
+
+
+def is_answered(caller: tuple[str, int], listener: tuple[str, int]) -> bool:
+    """Say whether the listener's side of a connection is there: its handshake is over.
+
+    A caller is connected before the last step of its handshake has arrived.
+    """
+    sides = f" {_in_hexadecimal(listener)} {_in_hexadecimal(caller)} "
+    with open("/proc/net/tcp") as connections:
+        return any(sides in line and f"{sides}{_SYN_RECEIVED} " not in line for line in connections)
+
+
+def _in_hexadecimal(address: tuple[str, int]) -> str:
+    (host,) = struct.unpack("=I", socket.inet_aton(address[0]))
+    return f"{host:08X}:{address[1]:04X}"
 
 
 def can_be_asked() -> bool:

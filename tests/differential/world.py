@@ -16,7 +16,14 @@ from typing import Any
 
 from proactor import CompletionPort, OverlappedSocket
 from proactor.engines import choose
-from tests.differential.kernel import CLOSED, NO_FIN_CAME, Connection, look
+from tests.differential.kernel import (
+    CLOSED,
+    ESTABLISHED,
+    NO_FIN_CAME,
+    Connection,
+    is_answered,
+    look,
+)
 
 LIMIT = 3.0
 """Seconds within which the world comes to rest; a program that waits longer is at fault."""
@@ -37,6 +44,7 @@ class End:
         fin_is_due: The program has asked for a FIN.
         was_reset: The program has closed it with a reset.
         sent_to_nobody: Something was sent after the peer was closed: a reset is due.
+        calls: It was connected to the listener, and what it has sent has not all arrived there.
     """
 
     name: str
@@ -48,6 +56,7 @@ class End:
     fin_is_due: bool = False
     was_reset: bool = False
     sent_to_nobody: bool = False
+    calls: bool = False
 
     def look(self) -> Connection | None:
         """Return what the kernel says of it; None once it is closed."""
@@ -181,7 +190,21 @@ class World:
         listener = self.listener.look()
         if listener is not None and listener.backlog != self.unaccepted:
             return False
-        return all(_has_arrived(end, end.peer) for end in self.ends if end.peer is not None)
+        return all(
+            self._is_heard(end) if end.peer is None else _has_arrived(end, end.peer)
+            for end in self.ends
+        )
+
+    def _is_heard(self, end: End) -> bool:
+        """Say whether the connection of `end` has come to the listener, with all that was sent."""
+        here = end.look() if end.calls else None
+        if here is None or here.state != ESTABLISHED or end.is_flooded:
+            return True
+        if here.unsent or here.unacknowledged:
+            return False
+        if is_answered(end.sock.getsockname(), self.address):
+            end.calls = False
+        return not end.calls
 
     def known(self) -> Iterator[End]:
         """Iterate over the ends that are open."""
