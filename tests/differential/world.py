@@ -181,8 +181,9 @@ class World:
 
     def _scene(self) -> object:
         counts = self.port.statistics()
+        # Who was heard is part of it: what the engine makes of that it does at its next look.
         return (
-            [end.look() for end in self.ends],
+            [(end.look(), end.peer is not None or self._is_heard(end)) for end in self.ends],
             (counts.completed, counts.delivered, counts.queued, counts.waiting),
         )
 

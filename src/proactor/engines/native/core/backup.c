@@ -65,7 +65,7 @@ static void *look_after(void *argument)
     while (!is_over(engine)) {
         unsigned long long turns = atomic_load(&engine->counters.turns);
         idle = turns == seen ? idle + 1 : 0;
-        if (turns == seen && !engine->turning && atomic_load(&engine->armed))
+        if (turns == seen && !engine->turning && pa_is_looked_for(engine))
             stand_in(engine);
         if (!engine->turning && atomic_load(&engine->watching))
             look_for_stalls(engine);

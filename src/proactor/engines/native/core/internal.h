@@ -165,6 +165,13 @@ void pa_watch(pa_engine *engine, pa_wakes *wakes);
 bool pa_release_stalled(pa_engine *engine, int64_t now);
 void pa_drop_retired(pa_engine *engine);
 
+/* Say whether anybody would miss a reactor that nobody runs: sockets are watched, or a thread stands in
+ * line for it, which may be there for what only the ring receives. The engine's lock is held. */
+static inline bool pa_is_looked_for(pa_engine *engine)
+{
+    return atomic_load(&engine->armed) || engine->candidates;
+}
+
 /* The thread that stands in when nobody polls: backup.c. */
 void pa_backup_note(pa_engine *engine);    /* there is something to look after */
 void pa_backup_stop(pa_engine *engine);

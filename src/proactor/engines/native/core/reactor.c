@@ -133,7 +133,7 @@ void pa_turn_pass_on(pa_engine *engine, pa_thread *thread, pa_port *busy_with)
         bool later = busy_with && all_wait_at(engine, busy_with);
         if (engine->candidates && !later)
             pa_open_gate(engine->candidates, &wakes);
-        else if (atomic_load(&engine->armed) && desert)
+        else if (pa_is_looked_for(engine) && desert)
             pthread_cond_signal(&engine->backup_due);
     }
     pthread_mutex_unlock(&engine->lock);
