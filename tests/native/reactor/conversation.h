@@ -21,15 +21,19 @@ struct conversation {
     pa_framing framing;
     pa_stream_limits limits;
     int frames_a_turn;             /* 0: all */
+    size_t room;                   /* what a turn that receives itself has; 0: much */
+    bool holds_back;               /* it keeps what it received for a later turn */
     void (*on_frame)(conversation *c, pa_thread *self, const uint8_t *bytes, size_t length);
     void *context;
     /* What was told. */
     uint8_t *got;                  /* owned; the bodies one behind the other, if `keeps` */
     bool keeps;
     size_t got_bytes, got_room;
+    uint8_t *kept;                 /* owned */
+    size_t kept_bytes;
     uint64_t seed, wrong;          /* of `check_pattern` */
     atomic_int serving;
-    atomic_ullong bytes, frames, turns;
+    atomic_ullong bytes, frames, turns, receiving_turns;
     atomic_int above, drained, posts, ends;
     _Atomic pa_stream_end end;
 };
@@ -72,6 +76,29 @@ static inline void note_frame(conversation *c, pa_thread *self, const uint8_t *b
     atomic_fetch_add(&c->frames, 1);
 }
 
+static inline void give_kept(conversation *c, pa_thread *self, pa_stream *stream)
+{
+    note_frame(c, self, c->kept, c->kept_bytes);
+    free(c->kept);
+    c->kept = NULL;
+    c->kept_bytes = 0;
+    pa_turn_keep(stream, 0);
+}
+
+static inline void receive_in_turn(conversation *c, pa_stream *stream)
+{
+    size_t room = pa_turn_unread(stream, c->room ? c->room : 256 * 1024);
+    CHECK(!c->kept);
+    c->kept = malloc(room ? room : 1);
+    c->kept_bytes = pa_turn_receive(stream, c->kept, room ? room : 1);
+    pa_turn_keep(stream, c->kept_bytes);
+    atomic_fetch_add(&c->receiving_turns, c->kept_bytes > 0);
+    if (!c->kept_bytes) {
+        free(c->kept);
+        c->kept = NULL;
+    }
+}
+
 static inline void run_turn(pa_op *op, pa_thread *self)
 {
     const uint8_t *bytes;
@@ -92,6 +119,10 @@ static inline void run_turn(pa_op *op, pa_thread *self)
         atomic_fetch_add(&c->drained, 1);
     if (news & PA_POSTED_CALLS)
         atomic_fetch_add(&c->posts, 1);
+    if (news & PA_UNREAD)
+        receive_in_turn(c, stream);
+    if (c->kept && !c->holds_back && !pa_stream_is_paused(stream))
+        give_kept(c, self, stream);
     for (int left = c->frames_a_turn ? c->frames_a_turn : 1 << 30; left; left--) {
         if (!pa_turn_next(stream, &bytes, &frame))
             break;
@@ -218,6 +249,7 @@ static inline void forget(conversation *c)
     hang_up(c);
     pa_stream_disown(c->stream);
     free(c->got);
+    free(c->kept);
     free(c);
 }
 

@@ -14,7 +14,7 @@ from cpython.buffer cimport (
     PyBUF_SIMPLE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_CheckSignals, PyErr_Clear
 from cpython.list cimport PyList_Append
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -56,6 +56,9 @@ cdef dict _KINDS = {
 cdef enum:
     MOST_TAKEN = 64  # Packets that one call of the core hands over.
     MISSES_BEFORE_WAITING = 4  # Receives that find nothing, after which they only wait.
+    MOST_IN_PLACE = 262144  # Bytes that a turn receives at once.
+    LEAST_IN_PLACE = 4096
+    LARGE = 16384  # Bytes whose copying is worth giving up the interpreter lock for.
     SLICE = 256  # Streams that are flushed before others are served again.
 
 cdef Py_ssize_t PACKET_KEY = slot_offset(CompletionPacket.key)

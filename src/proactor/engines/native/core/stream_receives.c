@@ -1,14 +1,16 @@
 /* What a stream receives: read it, keep it, cut it into frames, and stop where the inbox is full. */
 #include "stream_state.h"
 
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* An unfinished frame that lacks this much is received in place. */
 enum { IN_PLACE_FROM = 8192 };
 
-/* A stream that brings this much at once is not worth a copy out of the ring's buffers. */
-enum { BULKY_FROM = 16384 };
+/* A stream that brings this much at once is not worth a copy out of the ring's buffers; so it is until
+ * it brings little several times in a row. */
+enum { BULKY_FROM = 16384, LEAN_BELOW = 4096, LEAN_AT_MOST = 32 };
 
 /* Mark what is whole now. A broken frame ends the stream, once what came before it is delivered. */
 static void cut(pa_stream *stream)
@@ -42,13 +44,32 @@ static void cut(pa_stream *stream)
     }
 }
 
-static void note_received(pa_stream *stream, size_t count)
+/* Of bytes without a framing it tells as much that they pile up: the ring's buffers may be small. */
+static bool is_much(const pa_stream *stream, size_t count)
+{
+    return count + (stream->framing ? 0 : pa_inbox_size(&stream->inbox)) >= BULKY_FROM;
+}
+
+static void note_bytes(pa_stream *stream, size_t count)
 {
     pa_engine *engine = pa_engine_of(stream);
     PA_COUNT(engine, bytes_received, count);
-    engine->pool.batch_bytes += count;
     stream->counts.bytes_received += count;
     stream->last_received = pa_recently(engine);
+    if (is_much(stream, count)) {
+        stream->bulky = true;
+        stream->lean_receives = 0;
+    } else if (stream->bulky && count < LEAN_BELOW && ++stream->lean_receives == LEAN_AT_MOST) {
+        stream->bulky = false;
+        stream->lean_receives = 0;
+    }
+}
+
+/* The serving lock is held, too. */
+static void note_received(pa_stream *stream, size_t count)
+{
+    pa_engine_of(stream)->pool.batch_bytes += count;
+    note_bytes(stream, count);
 }
 
 /* Something whole is there, or the end. */
@@ -126,7 +147,6 @@ void pa_stream_feed(pa_stream *stream, const uint8_t *bytes, size_t count, pa_wa
     note_received(stream, count);
     if (stream->closing || stream->end)
         return;
-    stream->bulky = stream->bulky || count >= BULKY_FROM;
     if (pa_inbox_append(&stream->inbox, &pa_engine_of(stream)->pool.chunks, bytes, count,
                         stream->need))
         take_in(stream, wakes);
@@ -183,4 +203,83 @@ bool pa_stream_receive(pa_stream *stream, bool to_the_end, pa_wakes *wakes)
             return true;   /* When it does again it is armed again, and told. */
     }
     return false;
+}
+
+/* -- in the turn -- */
+
+void pa_stream_receive_in_turns(pa_stream *stream)
+{
+    stream->in_turns = !stream->framing;
+}
+
+/* Not behind what the inbox has already: the order is that of their coming. */
+static bool is_left_to_turns(const pa_stream *stream)
+{
+    return stream->in_turns && !stream->closing && stream->inbox.begin == stream->inbox.end;
+}
+
+bool pa_stream_leaves_unread(pa_stream *stream, pa_wakes *wakes)
+{
+    if (!stream->bulky || !is_left_to_turns(stream))
+        return false;
+    stream->unread = true;
+    pa_stream_schedule(stream, wakes);
+    return true;
+}
+
+static size_t unread_by(int fd)
+{
+    int count = 0;
+    return fd < 0 || ioctl(fd, FIONREAD, &count) < 0 || count < 0 ? 0 : (size_t)count;
+}
+
+size_t pa_turn_unread(pa_stream *stream, size_t most)
+{
+    size_t count = unread_by(pa_socket_fd(stream->socket));
+    return count < most ? count : most;
+}
+
+static ssize_t receive_into(pa_stream *stream, void *into, size_t room)
+{
+    ssize_t count;
+    do
+        count = syscall(SYS_recvfrom, stream->socket->fd, into, room, MSG_DONTWAIT, NULL, NULL);
+    while (count < 0 && errno == EINTR);
+    return count;
+}
+
+size_t pa_turn_receive(pa_stream *stream, void *into, size_t room)
+{
+    pa_wakes wakes = {0};
+    ssize_t count = 0;
+    pthread_mutex_lock(&stream->socket->lock);
+    /* Not what the ring receives for by now: the bytes would come in two orders. */
+    if (stream->unread && stream->socket->armed & PA_READ && pa_stream_wants_to_read(stream)
+        && is_left_to_turns(stream)) {
+        count = receive_into(stream, into, room);
+        if (count > 0) {
+            note_bytes(stream, (size_t)count);
+            stream->counts.frames_received++;
+        } else if (count == 0) {
+            pa_stream_peer_is_done(stream, &wakes);
+        } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+            pa_stream_fail(stream, errno, &wakes);
+        }
+    }
+    if (count <= 0)
+        pa_stream_refill(stream);   /* The reactor was faster: it has seen an end. */
+    /* What comes from now on is told by an edge; of what did not fit no edge tells. */
+    stream->unread = count == (ssize_t)room && unread_by(stream->socket->fd);
+    if (!stream->bulky && !stream->unread)
+        pa_stream_watch(stream);
+    pthread_mutex_unlock(&stream->socket->lock);
+    pa_wake_all(&wakes);
+    return count > 0 ? (size_t)count : 0;
+}
+
+void pa_turn_keep(pa_stream *stream, size_t bytes)
+{
+    pthread_mutex_lock(&stream->socket->lock);
+    stream->kept_bytes = (uint32_t)bytes;
+    pthread_mutex_unlock(&stream->socket->lock);
 }

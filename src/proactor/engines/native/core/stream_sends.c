@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 enum {
-    EARLY_BYTES = 128 * 1024,     /* queued in one batch: it leaves before the end of the batch */
+    EARLY_BYTES = 32 * 1024,      /* queued in one batch: it leaves before the end of the batch */
     LATE_NS = 500000,             /* how long the first packet of a batch waits for the others */
 };
 

@@ -31,6 +31,7 @@ struct pa_stream {
     bool again;                    /* something came while a turn was running */
     bool has_taken;                /* frames are taken and not delivered, as the turn last said */
     uint32_t taken_bytes;
+    uint32_t kept_bytes;           /* received by a turn, and kept by the face; likewise */
     bool started;
     atomic_bool paused;            /* not receiving, at the owner's wish */
     bool full;                     /* not receiving, since the inbox is full */
@@ -46,6 +47,9 @@ struct pa_stream {
     bool ring_cancelled;           /* and it was asked to end */
     bool ring_asked;               /* in the driver's list, with a reference */
     bool bulky;                    /* so much comes at once that it is received in place */
+    uint8_t lean_receives;         /* how many in a row brought little although it is bulky */
+    bool in_turns;                 /* the turn may receive what is bulky */
+    bool unread;                   /* and has to: something has come */
     int parting_fd;                /* given up, but closed with the receive that names it; -1: none */
     pa_stream *next_asked;
 };
@@ -61,6 +65,7 @@ void pa_pool_leave(pa_stream_pool *pool, pa_stream *stream);
 void pa_stream_schedule(pa_stream *stream, pa_wakes *wakes);
 bool pa_stream_has_frames(const pa_stream *stream);    /* to be delivered now */
 bool pa_stream_is_finished(const pa_stream *stream);   /* the end can be told */
+void pa_stream_refill(pa_stream *stream);              /* the turn takes what the inbox has */
 void pa_stream_lose(pa_stream *stream);                /* its port is closed */
 void pa_stream_let_owner_go(pa_stream *stream);
 /* streams.c */
@@ -74,6 +79,7 @@ bool pa_stream_wants_to_read(const pa_stream *stream);
 bool pa_stream_receive(pa_stream *stream, bool to_the_end, pa_wakes *wakes);
 void pa_stream_feed(pa_stream *stream, const uint8_t *bytes, size_t count, pa_wakes *wakes);
 void pa_stream_peer_is_done(pa_stream *stream, pa_wakes *wakes);
+bool pa_stream_leaves_unread(pa_stream *stream, pa_wakes *wakes);   /* true: a turn receives */
 /* stream_sends.c */
 void pa_stream_flush_locked(pa_stream *stream, pa_wakes *wakes);
 

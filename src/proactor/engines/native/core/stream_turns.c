@@ -9,7 +9,8 @@
 bool pa_stream_has_frames(const pa_stream *stream)
 {
     return !stream->closing && !stream->paused
-           && (stream->has_taken || stream->inbox.begin < stream->inbox.whole);
+           && (stream->has_taken || stream->inbox.begin < stream->inbox.whole
+               || (stream->unread && pa_stream_wants_to_read(stream)));
 }
 
 /* The end can be told: everything before it is delivered, and sent where that was promised. */
@@ -133,7 +134,7 @@ void pa_streams_lose_port(pa_engine *engine, pa_port *port)
  * little. */
 static void note_taken(pa_stream *stream)
 {
-    stream->taken_bytes = stream->taken.whole - stream->taken.begin;
+    stream->taken_bytes = stream->taken.whole - stream->taken.begin + stream->kept_bytes;
     stream->has_taken = stream->taken_bytes > 0;
     if (stream->full && pa_stream_inbox_bytes(stream) <= stream->limits->inbox_low) {
         stream->full = false;
@@ -141,8 +142,7 @@ static void note_taken(pa_stream *stream)
     }
 }
 
-/* Take what the reactor has put into the inbox; the lock is held. */
-static void refill(pa_stream *stream)
+void pa_stream_refill(pa_stream *stream)
 {
     pa_chunks *chunks = &pa_engine_of(stream)->pool.chunks;
     if (stream->taken.begin < stream->taken.whole || stream->closing || stream->paused
@@ -162,7 +162,9 @@ uint32_t pa_turn_begin_serving(pa_stream *stream)
     stream->turn = PA_TURN_RUNNING;
     if (stream->closing)
         news &= PA_POSTED_CALLS;
-    refill(stream);
+    pa_stream_refill(stream);
+    if (stream->unread && !stream->has_taken)
+        news |= PA_UNREAD;
     pthread_mutex_unlock(&stream->socket->lock);
     return news;
 }
@@ -207,6 +209,8 @@ static void end_turn(pa_stream *stream, pa_wakes *wakes)
 /* Let go of what is read, now: who reads it last has it in its caches. */
 static void settle_taken(pa_stream *stream)
 {
+    if (stream->closing)
+        stream->kept_bytes = 0;
     if (stream->closing || stream->taken.begin == stream->taken.whole)
         pa_inbox_clear(&stream->taken, &pa_engine_of(stream)->pool.chunks);
     note_taken(stream);

@@ -140,6 +140,7 @@ void pa_stream_serve(pa_stream *stream, uint32_t ready, pa_wakes *wakes)
     }
     /* Not what is armed only for writing: the ring receives for it. */
     if (ready & PA_READ & stream->socket->armed && pa_stream_wants_to_read(stream)
+        && !(!(ready & PA_ENDING) && pa_stream_leaves_unread(stream, wakes))
         && !pa_stream_receive(stream, ready & PA_ENDING, wakes))
         pa_set_interest(stream->socket, 0);   /* There is more: armed again, it is told again. */
     pa_stream_watch(stream);

@@ -1,7 +1,8 @@
 /* Streams: connections that a port serves in turns. Whole frames come in, gathered sends go out.
  *
  * A stream's receive is kept going by the reactor; what comes is cut into frames and kept in the
- * inbox. Not the frame but the stream is queued on the port, as an op of kind PA_TURN, and never
+ * inbox; what has no framing and is much at a time waits in the kernel for the turn, if the face wants
+ * it so. Not the frame but the stream is queued on the port, as an op of kind PA_TURN, and never
  * twice: one thread at a time serves it, in order. Sends are queued here and leave in as few system
  * calls as they fit in.
  *
@@ -52,7 +53,7 @@ typedef enum {
 } pa_stream_end;
 
 /* What a turn has to tell beside frames. The first two are the bits of `StreamNews`. */
-enum { PA_DRAINED = 1, PA_ABOVE_HIGH = 2, PA_POSTED_CALLS = 4, PA_ENDED = 8 };
+enum { PA_DRAINED = 1, PA_ABOVE_HIGH = 2, PA_POSTED_CALLS = 4, PA_UNREAD = 8 };
 
 typedef struct {
     uint64_t bytes_received, frames_received, bytes_sent, packets_sent;
@@ -70,6 +71,9 @@ void pa_stream_release(pa_stream *stream);
 void pa_stream_disown(pa_stream *stream);
 /* Receive from now on; 0 or -errno. The owner stays from now on. */
 int pa_stream_start(pa_stream *stream);
+/* Before the start, of a stream without framing: what comes much at a time stays with the kernel until
+ * the turn receives it, by pa_turn_receive, to where it is wanted: not copied, and warm. */
+void pa_stream_receive_in_turns(pa_stream *stream);
 /* Never used again while the process lives: generation << 32 | slot. */
 uint64_t pa_stream_id(const pa_stream *stream);
 /* NULL: it is disowned. A turn of it is given up by pa_turn_lost. */
@@ -128,6 +132,12 @@ bool pa_turn_has_frames(pa_stream *stream);
 /* The next frame, in memory that stays until the next call: 1, or 0 if there is none now. A raw
  * stream gives all there is at once. */
 int pa_turn_next(pa_stream *stream, const uint8_t **bytes, pa_frame *frame);
+/* After PA_UNREAD. How many bytes wait in the kernel, up to `most`; 0 if that is not known. */
+size_t pa_turn_unread(pa_stream *stream, size_t most);
+/* Receive them: how many; 0 if there is nothing now, or pa_turn_next has it, or at the end. */
+size_t pa_turn_receive(pa_stream *stream, void *into, size_t room);
+/* So many bytes that the turn received are not delivered yet: the next turn does it. */
+void pa_turn_keep(pa_stream *stream, size_t bytes);
 /* PA_NOT_ENDED: the turn is over, the next is queued if there is something to do, and the caller's
  * reference is given up. Else, once: everything is delivered and the connection is gone; tell it, and
  * call pa_turn_end_told, which ends the turn. */

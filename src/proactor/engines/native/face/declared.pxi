@@ -72,6 +72,8 @@ cdef extern from "Python.h":
         object (*tp_new)(PyTypeObject *kind, object arguments, PyObject *keywords)
     Py_buffer *PyMemoryView_GET_BUFFER(object view)
     PyObject *PyMemoryView_GET_BASE(object view)
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t length)
+    int shrink_bytes "_PyBytes_Resize"(PyObject **whole, Py_ssize_t length)
 
 cdef extern from "<arpa/inet.h>" nogil:
     ctypedef unsigned int socklen_t
@@ -308,6 +310,7 @@ cdef extern from "core/streams.h" nogil:
         PA_DRAINED
         PA_ABOVE_HIGH
         PA_POSTED_CALLS
+        PA_UNREAD
         PA_SHARE_FROM
         PA_NO_KEY
 
@@ -344,6 +347,7 @@ cdef extern from "core/streams.h" nogil:
         pa_socket *sock, pa_port *port, const pa_framing *framing, const pa_stream_limits *limits,
         void *owner
     )
+    void pa_stream_receive_in_turns(pa_stream *stream)
     void pa_stream_hold(pa_stream *stream)
     void pa_stream_release(pa_stream *stream)
     void pa_stream_disown(pa_stream *stream)
@@ -374,6 +378,9 @@ cdef extern from "core/streams.h" nogil:
     uint32_t pa_turn_begin_serving(pa_stream *stream)
     pa_bool pa_turn_has_frames(pa_stream *stream)
     int pa_turn_next(pa_stream *stream, const uint8_t **data, pa_frame *frame)
+    size_t pa_turn_unread(pa_stream *stream, size_t most)
+    size_t pa_turn_receive(pa_stream *stream, void *into, size_t room)
+    void pa_turn_keep(pa_stream *stream, size_t bytes)
     pa_stream_end pa_turn_end_serving(pa_stream *stream)
     void pa_turn_end_told(pa_stream *stream)
     void pa_stream_state_get(pa_stream *stream, pa_stream_state *out)

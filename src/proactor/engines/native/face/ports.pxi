@@ -331,20 +331,28 @@ cdef object packet_of_turn(pa_op *op, ThreadCore thread):
     """Begin a turn that lasts until its thread comes back; None: it had no frames, and is over."""
     cdef StreamCore stream = <StreamCore>pa_stream_owner(<pa_stream *>op.owner)
     cdef uint32_t news
+    cdef size_t unread = 0
     pa_turn_of(op)
     pa_batch_begin(thread.thread, stream.port.port)
     news = pa_turn_begin_serving(stream.stream)
     if news:
         stream.tell(news)
-    if stream.is_stopped or pa_stream_is_paused(stream.stream) or not pa_turn_has_frames(stream.stream):
+        if news & PA_UNREAD:
+            unread = pa_turn_unread(stream.stream, MOST_IN_PLACE)
+            if unread == 0:
+                stream.receive_here()  # An end, or nothing: no packet tells of it.
+    if stream.is_stopped or pa_stream_is_paused(stream.stream) or not (
+        unread or stream.kept is not None or pa_turn_has_frames(stream.stream)
+    ):
         stream.end_given_turn()
         thread.has_served = True
         return None
+    stream.is_unread = unread > 0
     stream.in_turn = True
     pa_batch_in_turn(thread.thread, True)
     thread.has_turns = True
     thread.turns.append(stream)
-    return new_packet(stream._sink, stream, stream.state().inbox_bytes)
+    return new_packet(stream._sink, stream, stream.state().inbox_bytes + unread)
 
 
 cdef object packet_of_quick(Flight flight):

@@ -77,6 +77,10 @@ cdef class StreamCore:
     """The engine holds a reference, from the start to the end."""
     cdef bint in_turn
     """Its turn was handed out as a packet."""
+    cdef bint is_unread
+    """And has to receive before it takes anything."""
+    cdef bytes kept
+    """What the turn has received itself and not delivered; or None."""
     cdef char peer_address[28]
     cdef char local_address[28]
 
@@ -101,6 +105,7 @@ cdef class StreamCore:
         if self.stream == NULL:
             pa_socket_release(own)
             raise MemoryError
+        pa_stream_receive_in_turns(self.stream)
 
     def __dealloc__(self):
         if self.stream != NULL and not self.engine.dead:
@@ -123,6 +128,7 @@ cdef class StreamCore:
         self.is_stopped = self.is_finished = True
         self.posted = None
         self.received = None
+        self.kept = None
         if self.is_held:
             self.is_held = False
             Py_DECREF(self)
@@ -162,18 +168,26 @@ cdef class StreamCore:
         cdef pa_send_answer answer
         cdef pa_shared *shared = NULL
         cdef uint64_t code = PA_NO_KEY if key is None else code_of(key)
+        cdef pa_thread *thread
+        cdef const char *bytes_
+        cdef size_t length
         if self.is_stopped or self.engine.dead:
             return False
         if type(frame) is not bytes:
             frame = bytes(memoryview(frame))
-        if PyBytes_GET_SIZE(frame) >= PA_SHARE_FROM:
+        thread = calling_thread(self.engine)
+        bytes_, length = PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame)
+        if length >= PA_SHARE_FROM:
             shared = share(frame)
-        answer = pa_stream_send(
-            self.stream, calling_thread(self.engine), PyBytes_AS_STRING(frame),
-            PyBytes_GET_SIZE(frame), shared, code,
-        )
+        if length >= LARGE:
+            with nogil:  # It leaves now: others need not wait while the kernel copies it.
+                answer = pa_stream_send(self.stream, thread, bytes_, length, shared, code)
+        else:
+            answer = pa_stream_send(self.stream, thread, bytes_, length, shared, code)
         if shared != NULL:
             pa_shared_release(self.engine.engine, shared)
+        if length >= LARGE:
+            pay_owed(self.engine)  # Memory that is used again at once is warm.
         return answer == PA_QUEUED
 
     def drop_oldest(self, size_t needed_bytes, uint32_t needed_packets=1):
@@ -243,6 +257,8 @@ cdef class StreamCore:
         news = pa_turn_begin_serving(self.stream)
         if news:
             self.tell(news)
+            if news & PA_UNREAD:
+                self.receive_here()
         self.deliver()
         return self.end_serving()
 
@@ -270,18 +286,55 @@ cdef class StreamCore:
                 self.failed(error)
         return 0
 
-    cdef int deliver(self) except -1:
+    cdef int receive_here(self) except -1:
+        """Receive what was left in the kernel, to where it is delivered from."""
+        cdef size_t room = pa_turn_unread(self.stream, MOST_IN_PLACE), count
+        cdef PyObject *whole
+        cdef char *into
+        if room == 0:
+            room = LEAST_IN_PLACE
+        whole = new_bytes(NULL, room)
+        if whole == NULL:
+            PyErr_Clear()
+            return 0  # No memory now: it stays unread, and the next turn tries again.
+        into = PyBytes_AS_STRING(<object>whole)
+        with nogil:
+            count = pa_turn_receive(self.stream, into, room)
+        if count == 0:
+            Py_DECREF(<object>whole)
+            return 0
+        if count < room and shrink_bytes(&whole, count) < 0:
+            PyErr_Clear()
+            self.abort_core(PA_END_ERROR, "no memory for what was received")
+            return 0
+        self.kept = <bytes>whole
+        Py_DECREF(self.kept)
+        pa_turn_keep(self.stream, count)
+        return 0
+
+    cdef object next_item(self):
+        """Return what is to be delivered next; None if there is nothing now."""
         cdef const uint8_t *data
         cdef pa_frame frame
+        if self.kept is not None:
+            item, self.kept = self.kept, None
+            pa_turn_keep(self.stream, 0)
+            return item
+        if pa_turn_next(self.stream, &data, &frame):
+            return self.item_of(data, &frame)
+        return None
+
+    cdef int deliver(self) except -1:
         cdef int left = self.terms.frames_a_turn
         if self.decoder is not None:
             return self.deliver_decoded()
         while left and not self.is_stopped and not pa_stream_is_paused(self.stream):
-            if not pa_turn_next(self.stream, &data, &frame):
+            item = self.next_item()
+            if item is None:
                 break
             left -= 1
             try:
-                self.received(self.item_of(data, &frame))
+                self.received(item)
             except BaseException as error:
                 self.failed(error)
         return 0
@@ -297,14 +350,13 @@ cdef class StreamCore:
         return packet
 
     cdef int deliver_decoded(self) except -1:
-        cdef const uint8_t *data
-        cdef pa_frame frame
         cdef list items
-        while not self.is_stopped and not pa_stream_is_paused(self.stream) and pa_turn_next(
-            self.stream, &data, &frame
-        ):
+        while not self.is_stopped and not pa_stream_is_paused(self.stream):
+            received = self.next_item()
+            if received is None:
+                break
             items = []
-            failure = self.decode(data, frame.total, items)
+            failure = self.decode(received, items)
             for item in items:
                 if self.is_stopped:
                     break
@@ -316,13 +368,13 @@ cdef class StreamCore:
                 self.abort_core(PA_END_PROTOCOL, failure)
         return 0
 
-    cdef object decode(self, const uint8_t *data, size_t count, list items):
+    cdef object decode(self, received, list items):
         """Cut by a framing of the user's own; return what is wrong, in words, or None.
 
         Whatever its decoder raises, the peer's bytes have made it.
         """
         try:
-            items.extend(self.decoder.feed(PyBytes_FromStringAndSize(<char *>data, count)))
+            items.extend(self.decoder.feed(received))
         except errors.FramingError as error:
             items.extend(error.items)
             return error.reason
@@ -369,21 +421,23 @@ cdef class StreamCore:
 
     def take(self):
         """See `Stream.take`."""
-        cdef const uint8_t *data
-        cdef pa_frame frame
         cdef int left = self.terms.frames_a_turn
         cdef list items = []
         cdef PyObject *current = get_current()
         if not self.in_turn or current == NULL or self not in (<ThreadCore>current).turns:
             raise RuntimeError(f"take: the calling thread does not hold the turn of {self!r}")
-        while left > 0 and not self.is_stopped and not pa_stream_is_paused(self.stream) and pa_turn_next(
-            self.stream, &data, &frame
-        ):
+        if self.is_unread and not self.is_stopped:
+            self.is_unread = False
+            self.receive_here()
+        while left > 0 and not self.is_stopped and not pa_stream_is_paused(self.stream):
+            item = self.next_item()
+            if item is None:
+                break
             if self.decoder is None:
                 left -= 1
-                items.append(self.item_of(data, &frame))
+                items.append(item)
                 continue
-            self.decode(data, frame.total, items)
+            self.decode(item, items)
             left = self.terms.frames_a_turn - <int>len(items)
         return items
 
@@ -404,7 +458,7 @@ cdef class StreamCore:
                 pa_batch_end(thread.thread)
 
     cdef int end_given_turn(self) except -1:
-        self.in_turn = False
+        self.in_turn = self.is_unread = False
         return self.end_serving()
 
     # -- state --
