@@ -5,7 +5,7 @@
 
 #include "send_queue.h"
 
-enum { BLOCK_BYTES = 4096, FIRST_BLOCK_BYTES = 480, FIRST_ENTRIES = 8 };
+enum { BLOCK_BYTES = 4096, FIRST_BLOCK_BYTES = 1008, FIRST_ENTRIES = 8 };
 
 static pa_entry *at(const pa_send_queue *queue, uint32_t index)
 {
