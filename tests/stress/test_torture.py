@@ -6,6 +6,7 @@ minute.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -98,6 +99,8 @@ def test_the_books_balance_after_torture():
     assert books.reasons[DisconnectReason.PROTOCOL_ERROR] > 0
     assert books.reasons[DisconnectReason.RESET] > 0
     gc.collect()
+    if sys.platform == "linux":  # What 2,000 sessions had at once is the allocator's to keep, else.
+        ctypes.CDLL(None).malloc_trim(0)
     assert eventually(lambda: me.num_fds() <= descriptors), (me.num_fds(), descriptors)
     assert me.memory_info().rss - size < GROWTH
     assert server.drain(5.0)

@@ -48,6 +48,47 @@ static void accepts_are_served_in_order(void)
     close_world(&w);
 }
 
+int __real_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+static atomic_int accepts_in_vain;
+
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+    int accepted = __real_accept4(fd, address, length, flags);
+    if (accepted < 0)
+        atomic_fetch_add(&accepts_in_vain, 1);
+    return accepted;
+}
+
+static void after_a_lone_caller_no_accept_is_tried_in_vain_and_several_are_served_at_once(void)
+{
+    world w = open_world(1, -1, false);
+    struct sockaddr_in name;
+    pa_socket *listener = listening(&w, &name);
+    pa_op ops[5];
+    for (int i = 0; i < 5; i++) {
+        ops[i] = make_op(PA_ACCEPT, NULL, 0);
+        CHECK(submit(listener, &ops[i]) == PA_PENDING);
+    }
+    int before = atomic_load(&accepts_in_vain);
+    int clients[4] = {client_of(&name)};
+    CHECK(take(&w) == &ops[0]);
+    CHECK(atomic_load(&accepts_in_vain) == before);
+    for (int i = 1; i < 4; i++)
+        clients[i] = client_of(&name);
+    pa_engine_poll_now(w.engine);
+    pa_port_statistics counts;
+    pa_port_statistics_get(w.port, &counts);
+    CHECK(counts.queued == 3);
+    for (int i = 1; i < 4; i++)
+        CHECK(take(&w) == &ops[i] && ops[i].accepted >= 0);
+    for (int i = 0; i < 4; i++)
+        close(clients[i]), close(ops[i].accepted);
+    drop(listener);
+    CHECK(take(&w) == &ops[4] && ops[4].status == STATUS_CANCELLED);
+    close_world(&w);
+}
+
 static void an_acceptor_becomes_the_connection_under_its_own_descriptor(void)
 {
     world w = open_world(1, -1, false);
@@ -310,6 +351,8 @@ static void a_plain_disconnect_sends_fin_after_what_is_queued(void)
 
 static const test_case tests[] = {
     {"accepts are served in order", accepts_are_served_in_order},
+    {"after a lone caller no accept is tried in vain and several are served at once",
+     after_a_lone_caller_no_accept_is_tried_in_vain_and_several_are_served_at_once},
     {"an acceptor becomes the connection under its own descriptor",
      an_acceptor_becomes_the_connection_under_its_own_descriptor},
     {"accept with first data waits for it, and a silent client delays nobody",
