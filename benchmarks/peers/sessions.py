@@ -1,7 +1,7 @@
 """What every server on the server core does here: workers by the command line, a port, an end.
 
-At its end it tells what the Python objects of one session take, so that the idle memory of the rest
-can be told from them.
+At its end it may tell what the user's object takes while it is connected (it has more attributes once
+it has ended), so that the memory of the rest can be told from it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ def run(session_class: type[Session], workers: int) -> None:
     )
 
 
-def tell_object_of(session: Any) -> None:
-    """Print the bytes of the user's own object: the session with its attributes."""
-    size = sys.getsizeof(session) + sys.getsizeof(session.__dict__)
+def size_of(session: Any) -> int:
+    """Return the bytes of the user's own object: the session with its attributes."""
+    return sys.getsizeof(session) + sys.getsizeof(session.__dict__)
+
+
+def tell_size(size: int) -> None:
+    """Print the bytes of one such object."""
     print(json.dumps({"object_bytes": size}), flush=True)

@@ -90,7 +90,7 @@ class Reception:
         if session is None or stream is None:
             self._admission.leave_from(peer[0])
             return Refusal.BROKEN if session is None else Refusal.GONE
-        self._enroll(session, stream, peer)
+        self._enroll(session, stream)
         stream.post(session.begin)
         return None
 
@@ -111,8 +111,8 @@ class Reception:
             logger.debug("no stream for %r: %s", sock, error)
             return None
 
-    def _enroll(self, session: Session, stream: Stream, peer: Any) -> None:
-        session.bind(self.host, stream, peer)
+    def _enroll(self, session: Session, stream: Stream, proxied_peer: Any = None) -> None:
+        session.bind(self.host, stream, proxied_peer)
         self.host.tally.add("accepted")
         self._made(session)
 
@@ -137,7 +137,7 @@ class Reception:
             self._admission.leave_from(peer[0])
             return Refusal.BROKEN
         stream.sink = self._sink_of(session)
-        self._enroll(session, stream, peer)
+        self._enroll(session, stream, header.source)
         try:
             session.begin()
         except Exception as error:

@@ -28,7 +28,8 @@ class Sending:
 
     _host: Host
     _stream: Stream
-    _queue: Callable[..., bool]
+    _outlet: Any
+    """The stream, or what finds the keys of its packets first. No bound method: each has memory."""
 
     def send(self, item: Any, key: Hashable | None = None) -> bool:
         """Queue one packet. What a worker queues in its turns leaves together, gathered.
@@ -46,7 +47,7 @@ class Sending:
             InvalidParameter: The item does not fit a frame (87).
             TypeError: The framing cannot encode such an item.
         """
-        if self._queue(item, key):
+        if self._outlet.send(item, key):
             return True
         return self._was_refused(item, key)
 
@@ -54,9 +55,6 @@ class Sending:
         if key is None and self.slow_consumer is SlowConsumer.LATEST:
             key = self.key_of(item)
         return self.overflow(self.framing.encode(item), key)
-
-    def _queue_latest(self, item: Any, key: Hashable | None) -> bool:
-        return self._stream.send(item, self.key_of(item) if key is None else key)
 
     def send_frame(self, frame: bytes, key: Hashable | None = None) -> bool:
         """Queue one whole frame, encoded already; see `send`. Many sessions may share its bytes."""
@@ -109,7 +107,21 @@ class Sending:
         self._host = host
         self._stream = stream
         is_latest = self.slow_consumer is SlowConsumer.LATEST
-        self._queue = self._queue_latest if is_latest else stream.send
+        self._outlet = _Latest(stream, self) if is_latest else stream
 
     def _cut_off(self, reason: DisconnectReason, detail: str = "") -> None:
         raise NotImplementedError
+
+
+class _Latest:
+    """The way to a stream for a session whose packets are news of states."""
+
+    __slots__ = ("_session", "_stream")
+
+    def __init__(self, stream: Stream, session: Sending) -> None:
+        self._stream = stream
+        self._session = session
+
+    def send(self, item: Any, key: Hashable | None) -> bool:
+        """Queue `item`, which takes the place of what is queued of the same state."""
+        return self._stream.send(item, self._session.key_of(item) if key is None else key)

@@ -99,7 +99,7 @@ class Session(Sending):
     _close_timer: Any = None
     _liveness: Liveness | None = None
     _joined: Any = ()
-    _peer: Any = None
+    _proxied_peer: Any = None
     _table: ClassVar[dict[Any, str]] = {}
 
     received: Callable[[Any], object]
@@ -156,7 +156,7 @@ class Session(Sending):
     @property
     def peer(self) -> Any:
         """The client's address; behind a proxy the one that the proxy named."""
-        return self._peer
+        return self._proxied_peer or self._stream.peer
 
     @property
     def state(self) -> SessionState:
@@ -174,9 +174,9 @@ class Session(Sending):
 
     def __repr__(self) -> str:
         """Return class, id, peer and state, as in the log."""
-        if self._peer is None:
+        if not hasattr(self, "_stream"):
             return f"<{type(self).__name__} unconnected>"
-        peer = ":".join(str(word) for word in self._peer[:2])
+        peer = ":".join(str(word) for word in self.peer[:2])
         return f"<{type(self).__name__} {self.id:#x} {peer} {self._state.value}>"
 
     # -- ending, and the rest of what a user calls --
@@ -280,11 +280,10 @@ class Session(Sending):
 
     # -- its life, as the server and the stream drive it --
 
-    def bind(self, host: Host, stream: Stream, peer: Any) -> None:
+    def bind(self, host: Host, stream: Stream, proxied_peer: Any = None) -> None:
         """Belong to a server and a stream. Only the server calls this, once."""
-        self._host = host
-        self._stream = stream
-        self._peer = peer
+        if proxied_peer is not None:
+            self._proxied_peer = proxied_peer
         self._take_stream(host, stream)
 
     def begin(self) -> None:

@@ -21,12 +21,13 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EBADF
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import logging
 import os
 import socket
 import weakref
+from types import MethodType
 
 from proactor import errors, statuses
 from proactor.clock import deadline_after
@@ -59,6 +60,8 @@ cdef enum:
     MOST_IN_PLACE = 262144  # Bytes that a turn receives at once.
     LEAST_IN_PLACE = 4096
     LARGE = 16384  # Bytes whose copying is worth giving up the interpreter lock for.
+    SHORT_NAME = 8  # Bytes of a sockaddr_in that mean something.
+    LONG_NAME = 28  # Bytes of a sockaddr_in6.
     SLICE = 256  # Streams that are flushed before others are served again.
 
 cdef Py_ssize_t PACKET_KEY = slot_offset(CompletionPacket.key)

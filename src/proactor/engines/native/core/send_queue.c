@@ -5,7 +5,7 @@
 
 #include "send_queue.h"
 
-enum { BLOCK_BYTES = 4096, FIRST_BLOCK_BYTES = 1008, FIRST_ENTRIES = 8 };
+enum { BLOCK_BYTES = 4096, FIRST_BLOCK_BYTES = 1008, FIRST_ENTRIES = 4 };
 
 static pa_entry *at(const pa_send_queue *queue, uint32_t index)
 {
@@ -14,26 +14,15 @@ static pa_entry *at(const pa_send_queue *queue, uint32_t index)
 
 /* -- where the bytes are -- */
 
-static void free_entries(pa_send_queue *queue)
-{
-    if (queue->entries != &queue->lone)
-        free(queue->entries);
-}
-
 static bool grow(pa_send_queue *queue)
 {
-    if (!queue->capacity) {
-        queue->entries = &queue->lone;
-        queue->capacity = 1;
-        return true;
-    }
-    uint32_t capacity = queue->capacity == 1 ? FIRST_ENTRIES : queue->capacity * 2;
+    uint32_t capacity = queue->capacity ? queue->capacity * 2 : FIRST_ENTRIES;
     pa_entry *entries = malloc(capacity * sizeof *entries);
     if (!entries)
         return false;
     for (uint32_t i = 0; i < queue->count; i++)
         entries[i] = *at(queue, i);
-    free_entries(queue);
+    free(queue->entries);
     queue->entries = entries;
     queue->first = 0;
     queue->capacity = capacity;
@@ -93,7 +82,7 @@ static void become_empty(pa_send_queue *queue)
 {
     free(queue->newest);
     queue->newest = NULL;
-    free_entries(queue);   /* A stream that sends nothing costs nothing. */
+    free(queue->entries);  /* A stream that sends nothing costs nothing. */
     queue->entries = NULL;
     queue->first = queue->capacity = 0;
     queue->begun = 0;

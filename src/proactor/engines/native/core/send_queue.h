@@ -25,8 +25,7 @@ typedef struct {
 } pa_entry;
 
 typedef struct {
-    pa_entry *entries;            /* a ring of `capacity`, a power of two: owned, or `lone` */
-    pa_entry lone;                /* a reply that is alone needs no memory */
+    pa_entry *entries;            /* owned; a ring of `capacity`, a power of two; none while empty */
     uint32_t first, count, capacity;
     pa_block *newest;             /* where the next copy goes; in use while anything is queued */
     size_t bytes;                 /* not sent yet */

@@ -9,8 +9,10 @@
 
 typedef enum { PA_TURN_IDLE, PA_TURN_QUEUED, PA_TURN_RUNNING } pa_turn_state;
 
+/* An idle one is all that most of them are most of the time: wide fields first, no holes. */
 struct pa_stream {
     atomic_int references;
+    int parting_fd;                /* the ring's: given up, but closed with the receive that names it */
     pa_socket *socket;             /* the only reference to it */
     const pa_framing *framing;     /* the owner's; NULL: raw */
     const pa_stream_limits *limits;
@@ -24,14 +26,15 @@ struct pa_stream {
     int64_t last_received, last_sent;
     pa_stream_statistics counts;
     uint64_t framing_detail;
+    pa_stream *next_asked;         /* the ring's */
+    uint32_t missing;
+    uint32_t taken_bytes;          /* taken and not delivered, as the turn last said */
+    uint32_t kept_bytes;           /* received by a turn, and kept by the face; likewise */
     int16_t error;                 /* errno */
     int8_t framing_error;
-    uint32_t missing;
     uint8_t turn, news, end;
     bool again;                    /* something came while a turn was running */
-    bool has_taken;                /* frames are taken and not delivered, as the turn last said */
-    uint32_t taken_bytes;
-    uint32_t kept_bytes;           /* received by a turn, and kept by the face; likewise */
+    bool has_taken;                /* taken_bytes are more than none */
     bool started;
     atomic_bool paused;            /* not receiving, at the owner's wish */
     bool full;                     /* not receiving, since the inbox is full */
@@ -50,8 +53,6 @@ struct pa_stream {
     uint8_t lean_receives;         /* how many in a row brought little although it is bulky */
     bool in_turns;                 /* the turn may receive what is bulky */
     bool unread;                   /* and has to: something has come */
-    int parting_fd;                /* given up, but closed with the receive that names it; -1: none */
-    pa_stream *next_asked;
 };
 
 /* Everything below: the socket's lock is held. */

@@ -64,25 +64,28 @@ cdef class StreamCore:
     cdef object _sink
     cdef StreamTerms terms
     cdef object received
-    """``sink.received``, looked up once."""
+    """``sink.received``, looked up once; of a method the function, since a bound one has memory."""
+    cdef pa_bool is_method
     cdef object decoder
     cdef list posted
     cdef object reason
     """Why it was aborted, in words."""
-    cdef bint is_stopped
+    cdef pa_bool is_stopped
     """Nothing more is delivered: it was closed or aborted."""
-    cdef bint is_finished
+    cdef pa_bool is_finished
     """The end is told, or will never be."""
-    cdef bint is_held
+    cdef pa_bool is_held
     """The engine holds a reference, from the start to the end."""
-    cdef bint in_turn
+    cdef pa_bool in_turn
     """Its turn was handed out as a packet."""
-    cdef bint is_unread
+    cdef pa_bool is_unread
     """And has to receive before it takes anything."""
     cdef bytes kept
     """What the turn has received itself and not delivered; or None."""
-    cdef char peer_address[28]
-    cdef char local_address[28]
+    cdef char addresses[2 * SHORT_NAME]
+    """The peer's and the local one, if they are short."""
+    cdef bytes long_addresses
+    """The same if they are not; else None."""
 
     def __cinit__(self, PortCore port, SocketCore sock, sink, StreamTerms terms, *rest):
         cdef pa_socket *own
@@ -93,7 +96,7 @@ cdef class StreamCore:
         self.terms = terms
         if terms.decodes_itself:
             self.decoder = terms.framing.decoder()
-        note_addresses(sock.sock, self.peer_address, self.local_address)
+        self.note_addresses(sock.sock.fileno())
         fd = pa_socket_detach(sock.socket)
         if fd < 0:
             raise OSError(-fd, os.strerror(-fd))
@@ -116,7 +119,7 @@ cdef class StreamCore:
         cdef int failure
         if self.is_held or self.is_stopped:
             return
-        self.received = self._sink.received
+        self.look_up(self._sink.received)
         self.hold()
         failure = pa_stream_start(self.stream)
         if failure < 0:
@@ -143,7 +146,19 @@ cdef class StreamCore:
     def sink(self, value):
         self._sink = value
         if self.is_held:
-            self.received = getattr(value, "received", None)
+            self.look_up(getattr(value, "received", None))
+
+    cdef int look_up(self, received) except -1:
+        self.is_method = type(received) is MethodType and received.__self__ is self._sink
+        self.received = received.__func__ if self.is_method else received
+        return 0
+
+    cdef int give(self, item) except -1:
+        if self.is_method:
+            self.received(self._sink, item)
+        else:
+            self.received(item)
+        return 0
 
     # -- sending --
 
@@ -334,7 +349,7 @@ cdef class StreamCore:
                 break
             left -= 1
             try:
-                self.received(item)
+                self.give(item)
             except BaseException as error:
                 self.failed(error)
         return 0
@@ -361,7 +376,7 @@ cdef class StreamCore:
                 if self.is_stopped:
                     break
                 try:
-                    self.received(item)
+                    self.give(item)
                 except BaseException as error:
                     self.failed(error)
             if failure is not None and not self.is_stopped:
@@ -463,6 +478,31 @@ cdef class StreamCore:
 
     # -- state --
 
+    cdef int note_addresses(self, int fd) except -1:
+        cdef sockaddr_storage names[2]
+        cdef socklen_t length = sizeof(sockaddr_storage)
+        memset(names, 0, sizeof(names))
+        getpeername(fd, <sockaddr *>&names[0], &length)
+        length = sizeof(sockaddr_storage)
+        getsockname(fd, <sockaddr *>&names[1], &length)
+        if names[0].ss_family == AF_INET6 or names[1].ss_family == AF_INET6:
+            self.long_addresses = PyBytes_FromStringAndSize(
+                <char *>&names[0], LONG_NAME
+            ) + PyBytes_FromStringAndSize(<char *>&names[1], LONG_NAME)
+            return 0
+        memcpy(self.addresses, &names[0], SHORT_NAME)
+        memcpy(self.addresses + SHORT_NAME, &names[1], SHORT_NAME)
+        return 0
+
+    cdef object address(self, int which):
+        cdef sockaddr_storage name
+        memset(&name, 0, sizeof(name))
+        if self.long_addresses is not None:
+            memcpy(&name, PyBytes_AS_STRING(self.long_addresses) + which * LONG_NAME, LONG_NAME)
+        else:
+            memcpy(&name, self.addresses + which * SHORT_NAME, SHORT_NAME)
+        return address_from(&name)
+
     cdef pa_stream_state state(self):
         cdef pa_stream_state now
         pa_stream_state_get(self.stream, &now)
@@ -476,12 +516,12 @@ cdef class StreamCore:
     @property
     def peer(self):
         """See `Stream.peer`."""
-        return address_from(<sockaddr_storage *>self.peer_address)
+        return self.address(0)
 
     @property
     def local(self):
         """See `Stream.local`."""
-        return address_from(<sockaddr_storage *>self.local_address)
+        return self.address(1)
 
     @property
     def framing(self):
@@ -539,17 +579,6 @@ cdef class Unfinished:
     def __cinit__(self, size_t pending, size_t expected):
         self.pending = pending
         self.expected = expected
-
-
-cdef int note_addresses(sock, char *peer, char *local) except -1:
-    cdef sockaddr_storage name
-    cdef socklen_t length = sizeof(name)
-    if getpeername(sock.fileno(), <sockaddr *>&name, &length) == 0:
-        memcpy(peer, &name, 28)
-    length = sizeof(name)
-    if getsockname(sock.fileno(), <sockaddr *>&name, &length) == 0:
-        memcpy(local, &name, 28)
-    return 0
 
 
 cdef uint64_t code_of(key) except? 0:
