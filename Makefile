@@ -41,6 +41,10 @@ stress: ## run the stress tests: seconds of load against every model
 test-engines: ## run the suites on every other engine this machine has (ARGS=--all: on all)
 	@tools/test_engines.sh $(ARGS)
 
+.PHONY: test-free
+test-free: ## run the suites on a CPython without a GIL, where there is one
+	@tools/test_free.sh $(ARGS)
+
 .PHONY: differential soak
 differential: ## 2000 random programs on the Python and the native engines, and faults (ARGS: how many)
 	@tools/venv.sh .venv test

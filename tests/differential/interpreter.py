@@ -217,11 +217,12 @@ class Interpreter(Play):
         started = self.start({**step, "how": "packet"}, listener, accept, first)
         if started is None and acceptor is not None:
             acceptor.close()
-        if started is None:
+        # A caller that has been reset meanwhile is taken out of the backlog by the refusal.
+        if started is None and "ConnectionReset" not in self.trace.calls[-1][1]:
             return
         if self.world.unaccepted:
             self.world.unaccepted -= 1
-        else:
+        elif started is not None:
             self.accepts.append(started)
 
     def do_dial(self, step: Step) -> None:

@@ -66,6 +66,17 @@ cdef extern from *:
     """
     bint is_released(object view)
 
+cdef extern from *:
+    """
+    /* Nobody has it but one variable of the caller's. Without a GIL that cannot be said so easily. */
+    #ifdef Py_GIL_DISABLED
+    #define is_ours_alone(object) 0
+    #else
+    #define is_ours_alone(object) (Py_REFCNT(object) == 1)
+    #endif
+    """
+    bint is_ours_alone(object it)
+
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         object (*tp_alloc)(PyTypeObject *kind, Py_ssize_t count)

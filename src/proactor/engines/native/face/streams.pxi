@@ -327,8 +327,11 @@ cdef class StreamCore:
         pa_turn_keep(self.stream, count)
         return 0
 
-    cdef object next_item(self):
-        """Return what is to be delivered next; None if there is nothing now."""
+    cdef object next_item(self, spare):
+        """Return what is to be delivered next; None if there is nothing now.
+
+        `spare` is a packet that nobody else has any more, and may become the next one; or None.
+        """
         cdef const uint8_t *data
         cdef pa_frame frame
         if self.kept is not None:
@@ -336,15 +339,17 @@ cdef class StreamCore:
             pa_turn_keep(self.stream, 0)
             return item
         if pa_turn_next(self.stream, &data, &frame):
-            return self.item_of(data, &frame)
+            return self.item_of(data, &frame, spare)
         return None
 
     cdef int deliver(self) except -1:
         cdef int left = self.terms.frames_a_turn
+        cdef object item = None, spare = None
         if self.decoder is not None:
             return self.deliver_decoded()
         while left and not self.is_stopped and not pa_stream_is_paused(self.stream):
-            item = self.next_item()
+            item = self.next_item(spare)
+            spare = None
             if item is None:
                 break
             left -= 1
@@ -352,13 +357,17 @@ cdef class StreamCore:
                 self.give(item)
             except BaseException as error:
                 self.failed(error)
+            if self.terms.has_packets and is_ours_alone(item):
+                spare = item
+            item = None
         return 0
 
-    cdef inline object item_of(self, const uint8_t *data, pa_frame *frame):
+    cdef inline object item_of(self, const uint8_t *data, pa_frame *frame, packet):
         if not self.terms.has_packets:
             return PyBytes_FromStringAndSize(<char *>data + frame.body_offset, frame.body_length)
         cdef PyTypeObject *kind = <PyTypeObject *>Packet
-        packet = kind.tp_alloc(kind, 0)
+        if packet is None:
+            packet = kind.tp_alloc(kind, 0)
         put(packet, PACKET_ID, frame.id)
         put(packet, PACKET_FRAME, PyBytes_FromStringAndSize(<char *>data, frame.total))
         put(packet, PACKET_FRAMING, self.terms.framing)
@@ -367,7 +376,7 @@ cdef class StreamCore:
     cdef int deliver_decoded(self) except -1:
         cdef list items
         while not self.is_stopped and not pa_stream_is_paused(self.stream):
-            received = self.next_item()
+            received = self.next_item(None)
             if received is None:
                 break
             items = []
@@ -445,7 +454,7 @@ cdef class StreamCore:
             self.is_unread = False
             self.receive_here()
         while left > 0 and not self.is_stopped and not pa_stream_is_paused(self.stream):
-            item = self.next_item()
+            item = self.next_item(None)
             if item is None:
                 break
             if self.decoder is None:
