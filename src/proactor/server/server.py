@@ -24,6 +24,7 @@ from proactor.server.options import ServerOptions
 from proactor.server.owned_timers import OwnedTimer, OwnedTimers
 from proactor.server.reasons import DisconnectReason, Refusal
 from proactor.server.reception import Reception
+from proactor.server.sense import check_seconds
 from proactor.server.session import Session
 from proactor.server.tallies import ServerStatistics, Tally
 from proactor.timers import TimerQueue
@@ -53,7 +54,8 @@ class Server:
 
     Raises:
         OSError: The address is in use, is not ours, or does not exist; the text says which.
-        TypeError: There is no such option; or the class cannot work (see `Session.check_class`).
+        TypeError: There is no such option, or it is no number as it should be; or the class cannot
+            work (see `Session.check_class`).
         ValueError: The number of an option makes no sense.
 
     States: listening (from the start; clients wait in the backlog) -> serving -> draining ->
@@ -155,7 +157,10 @@ class Server:
 
         Raises:
             RuntimeError: A worker of the server calls it.
+            ValueError: `deadline` is negative, endless or NaN.
         """
+        seconds = self._options.drain_timeout if deadline is None else deadline
+        check_seconds("deadline", seconds)
         if self._crew.is_mine:
             raise RuntimeError("drain waits for the workers: call stop() from a session or a room")
         with self._state_lock:  # A second caller waits here, and finds it closed.
@@ -163,7 +168,7 @@ class Server:
                 return True
             was_serving = self._state is not ServerState.LISTENING
             self._state = ServerState.DRAINING
-            end = time.monotonic() + (self._options.drain_timeout if deadline is None else deadline)
+            end = time.monotonic() + seconds
             self._acceptor.stop()
             is_polite = self._end_sessions(end) if was_serving else True
             self._timers.close()
