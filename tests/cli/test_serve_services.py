@@ -169,6 +169,23 @@ def test_a_chat_by_lines_has_names_rooms_and_an_end(opened):
         ben.hears_until("* ann leaves garden")
 
 
+def test_a_chat_says_how_it_is_used_and_who_is_called_what(opened):
+    with Serving("chat") as server:
+        ann, ben = opened(Lines(server)), opened(Lines(server))
+        greeting = ann.hears()
+        assert re.fullmatch(
+            r"\* hello guest\d+: what you type is said to the room, but for /name NAME, "
+            r"/join ROOM, /who, /rooms, /quit",
+            greeting,
+        )
+        guest = greeting.split()[2].rstrip(":")
+        ben.say("/name ben")
+        ben.hears_until("* you are ben")
+        ann.say("/name ann", "hi")
+        ben.hears_until(f"* {guest} is ann now")
+        assert ben.hears() == "ann: hi"
+
+
 def test_a_chat_by_packets_says_what_was_said_and_what_is_a_notice(opened):
     framing = PacketFraming()
     with Serving("chat", "--framing", "packet") as server:

@@ -118,7 +118,7 @@ class Server:
             if (limit := self._options.max_queued_bytes) is not None:
                 SendBudget(limit, self._crew.timers, self._census.sessions).begin()
             self._acceptor.start()
-        logger.info("%r: serving", self)
+        logger.info("%r", self)  # Its state is in it.
 
     def stop(self) -> None:
         """Ask `run` to drain and return. Returns at once.
@@ -190,7 +190,7 @@ class Server:
                     logger.error("%r: a worker has not come back from a handler", self)
             self._port.close()
             self._state = ServerState.CLOSED
-        logger.info("%r: closed", self)
+        logger.info("%r", self)
         return self._was_polite
 
     def close(self) -> None:
