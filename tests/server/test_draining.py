@@ -144,6 +144,20 @@ def test_nobody_is_warned_of_what_a_close_resets(serving, client, caplog):
     assert record.levelno == logging.INFO
 
 
+def test_nobody_is_warned_of_a_client_that_has_everything_and_does_not_close(
+    serving, client, caplog
+):
+    player = recorded()
+    server = serving(player)
+    client(server)  # Is there until the end of the test, and closes nothing.
+    player.journal.wait(lambda entries: entries)
+    caplog.set_level(logging.INFO, "proactor.server")
+
+    assert server.drain(0.1) is False
+    [record] = [record for record in caplog.records if LOST.search(record.getMessage())]
+    assert (record.levelno, LOST.search(record.getMessage())[1]) == (logging.INFO, "0")
+
+
 def test_a_session_that_is_made_while_the_server_drains_is_let_go(serving, client):
     # Method: the drain has listed the sessions just before this one is entered.
     player = recorded()

@@ -234,7 +234,7 @@ class Server:
         if not sessions:
             return True
         text = "%r: %d sessions did not end in time and were reset; %d bytes for them are lost"
-        logger.log(level, text, self, sessions, unsent)
+        logger.log(level if unsent else logging.INFO, text, self, sessions, unsent)
         return False
 
     def _end_rooms(self) -> None:
