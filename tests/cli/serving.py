@@ -161,7 +161,7 @@ class Terminal:
     def read_until(self, pattern: bytes) -> bytes:
         """Return what appears on the screen until `pattern` is there."""
         text = b""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 2 * WAIT  # As `Serving`: the start alone may take long.
         while not re.search(pattern, text, re.DOTALL):
             assert select.select([self.screen], [], [], max(0, end - time.monotonic()))[0], text
             text += os.read(self.screen, 4096)

@@ -104,19 +104,48 @@ def test_echo_loses_nothing_of_a_client_that_reads_late(in_thread, limit):
         sending.result(WAIT)
 
 
-def test_echo_with_packets_answers_the_load_generator():
-    with Serving("echo", "--framing", "packet:byteorder=big") as server:
-        host, port = server.address
-        assert (
-            f"try: proactor load --traffic framed --host {host} --port {port}"
-            in (server.first_lines[2])
-        )
-        result = ran(
-            "load", "--port", str(port), "-t", "framed", "--big-endian", "--messages", "200",
-            "-c", "2", "--pure",
-        )  # fmt: skip
+@pytest.mark.parametrize(
+    ("service", "framing", "traffic"),
+    [
+        ("echo", "packet", "framed"),
+        ("echo", "packet:byteorder=big", "framed --big-endian"),
+        ("fanout", "packet", "fanout"),
+        ("fanout", "packet:byteorder=big", "fanout --big-endian"),
+    ],
+)
+def test_the_load_that_the_first_lines_name_is_answered(service, framing, traffic):
+    with Serving(service, "--framing", framing) as server:
+        kind, *rest = traffic.split()
+        where = ["--host", server.address[0], "--port", str(server.address[1])]
+        words = " ".join(["load", "--traffic", kind, *where, *rest])
+        assert server.first_lines[2].endswith(f", try: proactor {words}")
+        result = ran(*words.split(), "--messages", "200", "-c", "4", "--pure")
 
     assert result.returncode == 0, result.stdout + result.stderr
+    assert "every reply was as it should be" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "framing", ["packet:id_bytes=4", "packet:size_includes_header=false", "delimiter", "varint"]
+)
+def test_no_line_names_a_load_or_a_client_that_the_framing_would_not_understand(framing):
+    options = r"delimiter:delimiter=\r\n" if framing == "delimiter" else framing
+    with Serving("echo", "--framing", options) as server:
+        assert "try" not in server.first_lines[2]
+
+
+def test_fanout_sends_to_all_in_any_framing_and_to_nobody_who_has_left(opened):
+    with Serving("fanout", "--framing", "lines") as server:
+        ann, ben, cem = (opened(Lines(server)) for _ in range(3))
+        for one in (ann, ben, cem):  # Who is connected need not be a member yet.
+            one.say("here")
+            one.hears_until("here")
+        cem.file.close()
+        reset(cem.sock)
+        server.line_with("the connection was reset")
+        ann.say("hello")
+        ann.hears_until("hello")
+        ben.hears_until("hello")
 
 
 def test_a_chat_by_lines_has_names_rooms_and_an_end(opened):
@@ -138,6 +167,23 @@ def test_a_chat_by_lines_has_names_rooms_and_an_end(opened):
         ]
         assert ann.hears() == ""
         ben.hears_until("* ann leaves garden")
+
+
+def test_a_chat_says_how_it_is_used_and_who_is_called_what(opened):
+    with Serving("chat") as server:
+        ann, ben = opened(Lines(server)), opened(Lines(server))
+        greeting = ann.hears()
+        assert re.fullmatch(
+            r"\* hello guest\d+: what you type is said to the room, but for /name NAME, "
+            r"/join ROOM, /who, /rooms, /quit",
+            greeting,
+        )
+        guest = greeting.split()[2].rstrip(":")
+        ben.say("/name ben")
+        ben.hears_until("* you are ben")
+        ann.say("/name ann", "hi")
+        ben.hears_until(f"* {guest} is ann now")
+        assert ben.hears() == "ann: hi"
 
 
 def test_a_chat_by_packets_says_what_was_said_and_what_is_a_notice(opened):
@@ -278,7 +324,10 @@ def test_a_file_says_what_is_served_and_a_flag_wins_over_it(tmp_path, opened):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("sing",), "unknown service 'sing': choose echo or chat, or name a class of your own"),
+        (
+            ("sing",),
+            "unknown service 'sing': choose one of echo, chat, fanout, or name a class of your own",
+        ),
         (("echo", "--model", "select"), "--model and a service exclude each other"),
         (("--idle-timeout", "3"), "--idle-timeout is for a service: name one, as in proactor"),
         (("echo", "--idle-timeout", "0"), "--idle-timeout is a number above 0, or off, not 0.0"),

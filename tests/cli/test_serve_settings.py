@@ -336,7 +336,7 @@ def test_a_file_without_a_service_needs_one_from_the_command_line(config, answer
 
 
 def test_the_services_have_their_names():
-    assert list(SERVICES) == ["echo", "chat"]
+    assert list(SERVICES) == ["echo", "chat", "fanout"]
     assert session_class_of("echo") is Echo
 
 

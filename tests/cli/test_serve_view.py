@@ -28,10 +28,10 @@ PORT = PortStatistics(
 
 QUIET = ServerStatistics(
     state="serving", uptime=60.0, sessions=2, peak_sessions=40, accepted=50, refused={},
-    accept_failures=0, ended={}, bytes_received=1000, frames_received=100, bytes_sent=2000,
-    packets_sent=200, queued_bytes=0, queued_packets=0, dropped=0, replaced=0, refused_packets=0,
-    unknown_packets=0, limited_packets=0, handler_errors=0, heartbeats=0, rooms=0, timers=0,
-    port=PORT,
+    accept_failures=0, ended={}, cut_off=0, bytes_received=1000, frames_received=100,
+    bytes_sent=2000, packets_sent=200, queued_bytes=0, queued_packets=0, dropped=0, replaced=0,
+    refused_packets=0, unknown_packets=0, limited_packets=0, handler_errors=0, heartbeats=0,
+    rooms=0, timers=0, port=PORT,
 )  # fmt: skip
 
 BUSY = replace(

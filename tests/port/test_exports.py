@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import subprocess
 import sys
@@ -45,6 +46,24 @@ def test_the_server_core_is_imported_when_it_is_asked_for() -> None:
         "assert 'proactor.server' in sys.modules and 'Session' in vars(proactor)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_the_names_of_the_server_core_are_those_that_it_exports() -> None:
+    # Goal: three lists in one module, none of which the interpreter holds against another.
+    import proactor.server
+
+    names = set(proactor.server.__all__)
+    tree = ast.parse(Path(proactor.__file__).read_text(encoding="utf-8"))
+    typed = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "proactor.server"
+        for alias in node.names
+    }
+
+    assert names == proactor._OF_THE_SERVER
+    assert typed == names
+    assert names <= set(proactor.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -202,21 +202,6 @@ def test_a_server_listens_on_ipv6_too(serving):
     assert f"[::1]:{server.address[1]}" in repr(server)
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"workers": 0}, "workers is 1 or more"),
-        ({"idle_timeout": 0}, "idle_timeout is a number above 0"),
-        ({"accept_rate": -1}, "accept_rate is a number above 0"),
-        ({"drain_timeout": -1}, "drain_timeout is 0 or more"),
-        ({"port": 70000}, "port is a number from 0"),
-    ],
-)
-def test_options_that_make_no_sense_are_refused_by_name(changes, words):
-    with pytest.raises(ValueError, match=words):
-        ServerOptions(**changes)
-
-
 def test_an_unknown_option_is_refused_with_the_list_of_those_that_there_are():
     with pytest.raises(TypeError, match=r"called idle_time, prot: .* idle_timeout, .* workers"):
         ServerOptions.from_names({"prot": 1, "idle_time": 2})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import signal
 import subprocess
 import sys
@@ -88,6 +90,74 @@ def test_those_who_do_not_read_are_reset_at_the_deadline(serving, client):
     assert player.journal.of("disconnected") == [DisconnectReason.DRAINING]
 
 
+def full(serving, client, **options):
+    """Return a server, its class, and a client that reads nothing while 500 KB wait for it."""
+    player = recorded()
+    server = serving(player, **options)
+    stuck = client(server, receive_buffer=4096)
+    player.journal.wait(lambda entries: entries)
+    while player.made[0].queued_bytes < 500_000:
+        assert player.made[0].send(Packet(1, bytes(60_000)))
+    return server, stuck
+
+
+LOST = re.compile(r"1 sessions did not end in time and were reset; (\d+) bytes for them are lost")
+
+
+def test_what_a_drain_has_lost_is_told_and_is_the_answer_of_every_later_call(
+    serving, client, caplog
+):
+    server, _ = full(serving, client)
+    caplog.set_level(logging.INFO, "proactor.server")
+
+    assert server.drain(0.1) is False
+    assert server.drain() is False and server.run() is False
+    [record] = [record for record in caplog.records if LOST.search(record.getMessage())]
+    assert record.levelno == logging.WARNING
+    assert int(LOST.search(record.getMessage())[1]) >= 400_000
+    assert server.statistics().cut_off == 1
+
+
+def test_one_that_its_own_close_timeout_ends_has_not_ended_politely(serving, client, caplog):
+    server, stuck = full(serving, client, close_timeout=0.1)
+
+    assert server.drain(20.0) is False
+    assert stuck.is_reset()
+    assert LOST.search(caplog.text) and server.statistics().cut_off == 1
+
+
+def test_what_was_cut_off_before_is_not_the_drains(serving, client, caplog):
+    server, _ = full(serving, client, close_timeout=0.1)
+    server.sessions()[0].kick()
+    assert eventually(lambda: server.statistics().cut_off == 1 and not len(server))
+
+    assert server.drain(5.0) is True
+    assert not LOST.search(caplog.text)
+
+
+def test_nobody_is_warned_of_what_a_close_resets(serving, client, caplog):
+    server, _ = full(serving, client)
+    caplog.set_level(logging.INFO, "proactor.server")
+    server.close()
+
+    [record] = [record for record in caplog.records if LOST.search(record.getMessage())]
+    assert record.levelno == logging.INFO
+
+
+def test_nobody_is_warned_of_a_client_that_has_everything_and_does_not_close(
+    serving, client, caplog
+):
+    player = recorded()
+    server = serving(player)
+    client(server)  # Is there until the end of the test, and closes nothing.
+    player.journal.wait(lambda entries: entries)
+    caplog.set_level(logging.INFO, "proactor.server")
+
+    assert server.drain(0.1) is False
+    [record] = [record for record in caplog.records if LOST.search(record.getMessage())]
+    assert (record.levelno, LOST.search(record.getMessage())[1]) == (logging.INFO, "0")
+
+
 def test_a_session_that_is_made_while_the_server_drains_is_let_go(serving, client):
     # Method: the drain has listed the sessions just before this one is entered.
     player = recorded()
@@ -125,8 +195,19 @@ def test_run_serves_until_stop_and_drains(serving, client, in_thread):
     player.journal.wait_for("packet", Packet(1))
     one.close()
     server.stop()
-    running.result()
+    assert running.result() is True
     assert server.state is ServerState.CLOSED
+
+
+def test_run_says_that_somebody_was_reset(client, in_thread):
+    player = recorded()
+    server = Server(player, port=0, drain_timeout=0.1)
+    running = in_thread(server.run)
+    stubborn = client(server)
+    player.journal.wait(lambda entries: entries)
+    server.stop()
+    assert running.result() is False
+    stubborn.close()
 
 
 def test_run_ends_when_somebody_else_has_closed_the_server(in_thread):
@@ -180,7 +261,7 @@ def test_serve_is_a_server_in_one_call(in_thread):
     running = in_thread(lambda: serve(recorded(), port=0, workers=1, ready=note))
     assert came.wait(LIMIT)
     ready[0].stop()
-    running.result()
+    assert running.result() is True
     assert ready[0].state is ServerState.CLOSED
 
 

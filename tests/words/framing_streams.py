@@ -95,6 +95,21 @@ FRAMINGS = st.one_of(
 )
 
 
+DEFAULTS = st.sampled_from(
+    [
+        PacketFraming(),
+        PacketFraming(2**31 - 1, size_bytes=8, id_bytes=8),
+        LengthFraming(),
+        LengthFraming(2**31 - 1, length_bytes=8, length_adjustment=-(2**31) + 1),
+        DelimiterFraming(),
+        DelimiterFraming(bytes(range(16)), 1 << 20),
+        VarintFraming(),
+        VarintFraming(2**31 - 1),
+    ]
+)
+"""As they are without options, and at the edges of what the options allow."""
+
+
 ENDLESS = (st.sampled_from([128, 255]), st.integers(8, 95))
 
 
@@ -110,6 +125,14 @@ def streams(draw: st.DrawFn) -> tuple[Framing, bytes]:
     frames = frames_of(framing)
     pieces = st.one_of(frames, frames, frames, noise, endless)
     return framing, b"".join(draw(st.lists(pieces, max_size=6)))
+
+
+def any_stream() -> st.SearchStrategy[tuple[Framing, bytes]]:
+    """Return a framing and bytes of any kind, or the frames of another one: nothing is tame."""
+    several = st.tuples(FRAMINGS, st.lists(st.binary(max_size=200), max_size=3).map(b"".join))
+    foreign = st.tuples(FRAMINGS, streams().map(lambda case: case[1]))
+    default = st.tuples(DEFAULTS, st.binary(max_size=300))
+    return st.one_of(several, foreign, default)
 
 
 def encodes(framing: Framing) -> bool:

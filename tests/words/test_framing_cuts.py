@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proactor.framing import (
@@ -20,6 +20,7 @@ from tests.words.framing_streams import (
     CUTS,
     FRAMINGS,
     PACKETS,
+    any_stream,
     bodies_of,
     byte_by_byte,
     cut_at,
@@ -51,6 +52,20 @@ def test_any_cut_of_any_stream_gives_the_same_items_and_the_same_end(case, cuts)
 
     assert outcome(framing, cut_at(stream, cuts)) == at_once
     assert outcome(framing, byte_by_byte(stream)) == at_once
+
+
+@settings(unhurried, max_examples=300)
+@given(any_stream(), CUTS)
+def test_any_bytes_give_frames_or_a_framing_error_and_no_other(case, cuts) -> None:
+    # Method: `outcome` lets every error through that is no FramingError.
+    framing, stream = case
+
+    at_once = outcome(framing, [stream])
+
+    assert outcome(framing, cut_at(stream, cuts)) == at_once
+    assert outcome(framing, byte_by_byte(stream)) == at_once
+    assert not at_once.reason or at_once.pending == 0
+    assert len(at_once.items) <= len(stream)  # No frame is made of nothing.
 
 
 @pytest.mark.parametrize("framing", EACH, ids=repr)

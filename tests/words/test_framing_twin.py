@@ -28,6 +28,7 @@ from proactor.framing.base import FramingKind
 from tests.words.framing_streams import (
     CUTS,
     Outcome,
+    any_stream,
     byte_by_byte,
     cut_at,
     outcome,
@@ -183,6 +184,14 @@ def broken_off_in_c(came: int, total: int) -> str:
 @settings(unhurried, max_examples=300)
 @given(case=streams(), cuts=CUTS)
 def test_any_cut_of_any_stream_gives_the_same_in_c_as_in_python(twin, case, cuts) -> None:
+    framing, stream = case
+    for pieces in ([stream], cut_at(stream, cuts), byte_by_byte(stream)):
+        assert outcome_in_c(twin, framing, pieces) == outcome(framing, pieces)
+
+
+@settings(unhurried, max_examples=300)
+@given(case=any_stream(), cuts=CUTS)
+def test_any_bytes_at_all_give_the_same_in_c_as_in_python(twin, case, cuts) -> None:
     framing, stream = case
     for pieces in ([stream], cut_at(stream, cuts), byte_by_byte(stream)):
         assert outcome_in_c(twin, framing, pieces) == outcome(framing, pieces)

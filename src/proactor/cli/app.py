@@ -14,6 +14,7 @@ from proactor.cli.bench import bench
 from proactor.cli.engine import show_engine, show_seccomp
 from proactor.cli.engine_option import EngineOption, choose_engine
 from proactor.cli.exits import CommandError, Misused
+from proactor.cli.load import HELP as LOAD_HELP
 from proactor.cli.load import load
 from proactor.cli.measure import measure_models
 from proactor.cli.measure_rows import Load
@@ -24,8 +25,9 @@ from proactor.models import MODELS
 
 app = typer.Typer(
     name="proactor",
-    help="I/O completion ports for Python, and the six Windows socket I/O models as servers.",
-    epilog="Start with: proactor serve",
+    help="I/O completion ports for Python: run a server on them, or one of the six Windows socket "
+    "I/O models, and put it under load.",
+    epilog="Start with: proactor serve. Then, in another terminal: proactor load",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -90,11 +92,17 @@ app.command(help=HELP)(serve)
 @app.command()
 def models(
     measure: Annotated[
-        bool, typer.Option("--measure", help="Run each against a load, beside asyncio.")
+        bool,
+        typer.Option("--measure", help="Run each against a load, beside asyncio; takes minutes."),
     ] = False,
     model: Annotated[
         Optional[list[str]],  # noqa: UP045  typer reads the annotation, and 0.12 not the new form
-        typer.Option("--model", "-m", metavar="MODEL", help="Only this one; may be repeated."),
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help=f"Only this one; may be repeated. {', '.join(MODELS)}.",
+        ),
     ] = None,
     connections: Annotated[
         str, typer.Option(metavar="N[,N...]", help="How many clients at once.")
@@ -122,7 +130,7 @@ def models(
     measure_models(chosen, load, form)
 
 
-app.command()(load)
+app.command(help=LOAD_HELP)(load)
 app.command()(bench)
 
 

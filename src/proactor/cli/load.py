@@ -7,12 +7,13 @@ second one at once.
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Final, Optional
 
 import typer
 from rich.console import Console
@@ -40,6 +41,20 @@ _WORDS = {
 }
 
 
+HELP: Final = """\
+Drive a server with traffic, check every reply, and report the rate and the latencies.
+
+\b
+start in one terminal                 then in another
+proactor serve                        proactor load
+proactor serve echo --framing packet  proactor load -t framed
+proactor serve fanout                 proactor load -t fanout -c 500
+
+Any server that answers like one of these will do. docs/load.md says how the figures are read.
+"""
+"""What ``proactor load --help`` says first; the backspace keeps the lines below it apart."""
+
+
 # typer reads the annotation, and 0.12 does not know the new form.
 _OptionalInt = Optional[int]  # noqa: UP045
 _OptionalFloat = Optional[float]  # noqa: UP045
@@ -51,16 +66,21 @@ def load(
         str, typer.Option(help="Of the server; nothing is sent to another one.")
     ] = "127.0.0.1",
     traffic: Annotated[
-        str, typer.Option("--traffic", "-t", metavar="KIND", help=f"{', '.join(KINDS)}.")
+        str,
+        typer.Option("--traffic", "-t", metavar="KIND", help=f"What is sent: {', '.join(KINDS)}."),
     ] = "echo",
-    connections: Annotated[int, typer.Option("--connections", "-c", help="How many.")] = 100,
+    connections: Annotated[
+        int, typer.Option("--connections", "-c", help="How many at once.")
+    ] = 100,
     size: Annotated[
         _OptionalInt,
-        typer.Option("--size", "-s", help="Bytes in a message; 1024, framed 36, fanout 132."),
+        typer.Option("--size", "-s", help="Bytes in a message; echo 1024, framed 36, fanout 132."),
     ] = None,
     depth: Annotated[
         _OptionalInt,
-        typer.Option("--depth", "-d", help="In flight a connection; 1, with --rate 1024."),
+        typer.Option(
+            "--depth", "-d", help="Messages in flight on a connection; 1, with --rate 1024."
+        ),
     ] = None,
     duration: Annotated[float, typer.Option(help="Seconds that are measured.")] = 10.0,
     messages: Annotated[
@@ -74,10 +94,14 @@ def load(
     ramp: Annotated[float, typer.Option(help="Seconds over which connections are opened.")] = 0.0,
     warmup: Annotated[
         _OptionalFloat,
-        typer.Option(help="Seconds of load before the measured time; 0.5."),
+        typer.Option(help="Seconds of load before the measured time; 0.5, with --messages 0."),
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that a reply may take.")] = 5.0,
-    frame_id: Annotated[int, typer.Option("--id", help="The id of each frame.")] = 1,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds without an answer after which a connection is given up.")
+    ] = 5.0,
+    frame_id: Annotated[
+        int, typer.Option("--id", help="The id of each frame (framed, fanout).")
+    ] = 1,
     big_endian: Annotated[
         bool, typer.Option("--big-endian", help="Frame headers in network order.")
     ] = False,
@@ -185,6 +209,12 @@ def _time(seconds: float) -> str:
 
 def _tell_notes(report: Report) -> None:
     plan, counts = report.plan, report.counts
+    if _nobody_listens(report):
+        _say(
+            f"no server listens on {plan.host} port {plan.port}: start one, with proactor serve "
+            f"--port {plan.port} for example, or name another one with --host and --port"
+        )
+        return
     for text in report.failures():
         _say(text)
     if report.failed > len(counts.first):
@@ -203,6 +233,13 @@ def _tell_notes(report: Report) -> None:
         )
     if plan.messages and counts.sent < plan.messages and not report.interrupted:
         _say(f"{counts.sent:,} of {plan.messages:,} messages were sent when the time was over")
+
+
+def _nobody_listens(report: Report) -> bool:
+    """Say whether every connection was refused by the system: one line says more than many."""
+    counts = report.counts
+    every = counts.failed.get(FailureKind.REFUSED) == report.plan.connections
+    return every and all(failure.number == errno.ECONNREFUSED for failure in counts.first)
 
 
 def _verdict(report: Report) -> int:

@@ -64,7 +64,9 @@ class StreamLimits:
         frames_a_turn: After so many the stream goes to the back of the port's queue.
 
     Raises:
-        ValueError: A number is below zero (or 1 for the last three), or a low one above its high.
+        TypeError: One is no whole number.
+        ValueError: A number is below zero (or 1 for the last three), a low one above its high, or
+            one is more than an engine counts.
     """
 
     inbox_high: int = 256 * 1024
@@ -76,7 +78,14 @@ class StreamLimits:
     frames_a_turn: int = 64
 
     def __post_init__(self) -> None:
-        """Refuse limits that contradict each other."""
+        """Refuse limits that contradict each other, or that no engine can keep."""
+        for name in self.__slots__:
+            most = 2**31 - 1 if name in ("send_packets", "frames_a_turn") else 2**62
+            number = getattr(self, name)
+            if not isinstance(number, int):
+                raise TypeError(f"{name} is a whole number, not {number!r}")
+            if number > most:
+                raise ValueError(f"{name} is {most} at most, not {number}")
         for low, high in (("inbox_low", "inbox_high"), ("send_low", "send_high")):
             if not 0 <= getattr(self, low) <= getattr(self, high):
                 raise ValueError(

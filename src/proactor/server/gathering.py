@@ -17,6 +17,7 @@ from proactor.server.groups import Group
 from proactor.server.hosting import Host, logger
 from proactor.server.mailboxes import Mailbox
 from proactor.server.reasons import DisconnectReason
+from proactor.server.sense import check_whole
 from proactor.server.session import Session, SessionState
 
 
@@ -31,6 +32,8 @@ class Gathering(ABC):
 
     def __init__(self, max_members: int | None, mailbox: int) -> None:
         """Open it with nobody in it."""
+        check_whole("max_members", max_members, 1, off="None for no cap")
+        check_whole("mailbox", mailbox, 1)
         self.max_members = max_members
         self._group = _Members()
         self._mailbox = Mailbox(self, mailbox, self._at_turn)

@@ -4,21 +4,55 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, fields
-from typing import Any
+from math import inf
+from typing import Any, Final
 
 from proactor.port import DEFAULT_STALL_TIMEOUT
 from proactor.server.policies import RateAction
+from proactor.server.sense import (
+    MOST_COUNT,
+    MOST_SECONDS,
+    check_positive,
+    check_seconds,
+    check_whole,
+)
 
-_SECONDS = (
-    "first_packet_timeout", "idle_timeout", "heartbeat", "tcp_user_timeout", "accept_rate",
-    "packets_per_second", "bytes_per_second", "stall_timeout",
-)  # fmt: skip
-"""These are numbers above zero, or None for "off"."""
+_OFF = "None for off"
 
-_COUNTS = (
-    "workers", "accepts", "backlog", "max_sessions", "max_per_address", "heartbeat_misses",
-    "accept_burst", "packet_burst", "byte_burst", "max_queued_bytes",
-)  # fmt: skip
+_COUNTS: Final[dict[str, tuple[int, float]]] = {
+    "port": (0, 65535),
+    "backlog": (1, MOST_COUNT),
+    "workers": (1, MOST_COUNT),
+    "concurrency": (0, MOST_COUNT),
+    "accepts": (1, MOST_COUNT),
+    "max_sessions": (1, inf),
+    "heartbeat_misses": (1, inf),
+}
+"""Whole numbers: the least and the most of each."""
+
+_LIMITS: Final = {
+    "max_per_address": _OFF,
+    "accept_burst": "None for as much as the rate",
+    "packet_burst": "None for as much as the rate",
+    "byte_burst": "None for as much as the rate",
+    "max_queued_bytes": _OFF,
+}
+"""Whole numbers from 1 on, or None, and what that says."""
+
+_NUMBERS: Final[dict[str, float]] = {
+    "stall_timeout": MOST_SECONDS,
+    "accept_rate": inf,
+    "first_packet_timeout": inf,
+    "idle_timeout": inf,
+    "heartbeat": inf,
+    "tcp_user_timeout": MOST_SECONDS,
+    "packets_per_second": inf,
+    "bytes_per_second": inf,
+}
+"""Numbers above zero, or None for "off": the most of each."""
+
+_TIMES: Final = ("proxy_timeout", "close_timeout", "drain_timeout")
+"""Seconds, of which there may be none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +95,8 @@ class ServerOptions:
         drain_timeout: What `Server.run` gives to `Server.drain` when it is told to stop.
 
     Raises:
-        ValueError: A number makes no sense; the text names it.
+        TypeError: What should be a number is none.
+        ValueError: A number makes no sense; the text names it, and says what is allowed.
     """
 
     host: str = "127.0.0.1"
@@ -93,19 +128,14 @@ class ServerOptions:
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""
-        for name in _SECONDS:
-            number = getattr(self, name)
-            if number is not None and not number > 0:
-                raise ValueError(f"{name} is a number above 0, or None for off, not {number!r}")
-        for name in ("proxy_timeout", "close_timeout", "drain_timeout"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is 0 or more seconds, not {getattr(self, name)!r}")
-        for name in _COUNTS:
-            number = getattr(self, name)
-            if number is not None and number < 1:
-                raise ValueError(f"{name} is 1 or more, not {number!r}")
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"port is a number from 0 to 65535, not {self.port!r}")
+        for name, (least, most) in _COUNTS.items():
+            check_whole(name, getattr(self, name), least, most=most)
+        for name, off in _LIMITS.items():
+            check_whole(name, getattr(self, name), 1, off=off)
+        for name, most in _NUMBERS.items():
+            check_positive(name, getattr(self, name), most=most, off=_OFF)
+        for name in _TIMES:
+            check_seconds(name, getattr(self, name))
 
     @classmethod
     def from_names(cls, names: dict[str, Any]) -> ServerOptions:

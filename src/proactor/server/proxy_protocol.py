@@ -154,7 +154,8 @@ def _host(word: bytes, family: int) -> str:
         address = ipaddress.ip_address(word.decode("ascii"))
     except ValueError:
         address = None
-    if address is None or address.version != family:
+    # Behind a % any text would be a zone: of another machine, and written to our log as it came.
+    if address is None or address.version != family or b"%" in word:
         raise ProxyProtocolError(f"{bytes(word)!r} in a PROXY line is no IPv{family} address")
     return str(address)
 

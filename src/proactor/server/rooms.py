@@ -20,6 +20,7 @@ from proactor.server.hosting import Host, logger
 from proactor.server.owned_timers import OwnedTimer, OwnedTimers
 from proactor.server.policies import UnknownPacket
 from proactor.server.reasons import DisconnectReason
+from proactor.server.sense import check_positive, check_whole
 from proactor.server.session import Session
 from proactor.server.ticking import TickClock, TickStatistics
 
@@ -46,6 +47,10 @@ class Room(Gathering):
     Thread-safe: `join`, `leave`, `move`, `broadcast`, `post`, `call_later`, `call_every`,
     `dispose`, and everything that only tells something. Everything `on_...` runs in the room's
     turn; what it raises is logged, and closes the session it was about, if there is one.
+
+    Raises:
+        TypeError: What should be a number is none.
+        ValueError: A number makes no sense; the text names it, and says what is allowed.
     """
 
     tick: float | None = None
@@ -68,6 +73,8 @@ class Room(Gathering):
         self.name = name
         if tick is not None:
             self.tick = tick
+        check_positive("tick", self.tick, off="None for no ticks")
+        check_whole("catch_up", self.catch_up, 1)
         self._timers = OwnedTimers(None, self._mailbox.post)
         self._clock: TickClock | None = None
         self._tick_timer: Any = None

@@ -7,6 +7,7 @@ itself never comes here: it goes from a session's stream straight to the session
 from __future__ import annotations
 
 import enum
+import logging
 import queue
 import threading
 import time
@@ -24,6 +25,7 @@ from proactor.server.options import ServerOptions
 from proactor.server.owned_timers import OwnedTimer, OwnedTimers
 from proactor.server.reasons import DisconnectReason, Refusal
 from proactor.server.reception import Reception
+from proactor.server.sense import check_seconds
 from proactor.server.session import Session
 from proactor.server.tallies import ServerStatistics, Tally
 from proactor.timers import TimerQueue
@@ -53,7 +55,8 @@ class Server:
 
     Raises:
         OSError: The address is in use, is not ours, or does not exist; the text says which.
-        TypeError: There is no such option; or the class cannot work (see `Session.check_class`).
+        TypeError: There is no such option, or it is no number as it should be; or the class cannot
+            work (see `Session.check_class`).
         ValueError: The number of an option makes no sense.
 
     States: listening (from the start; clients wait in the backlog) -> serving -> draining ->
@@ -79,6 +82,7 @@ class Server:
         self._state = ServerState.LISTENING
         self._state_lock = threading.RLock()
         self._began = time.monotonic()
+        self._was_polite = True
         self._stop_requests: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._rooms: set[Any] = set()
         self._census = Census(self._tally)
@@ -114,7 +118,7 @@ class Server:
             if (limit := self._options.max_queued_bytes) is not None:
                 SendBudget(limit, self._crew.timers, self._census.sessions).begin()
             self._acceptor.start()
-        logger.info("%r: serving", self)
+        logger.info("%r", self)  # Its state is in it.
 
     def stop(self) -> None:
         """Ask `run` to drain and return. Returns at once.
@@ -124,16 +128,22 @@ class Server:
         """
         self._stop_requests.put("stop")
 
-    def run(self) -> None:
-        """Serve until `stop` is called, then drain and close. Starts the server if need be."""
+    def run(self) -> bool:
+        """Serve until `stop` is called, then drain and close. Starts the server if need be.
+
+        Returns:
+            As `drain`: whether every session has ended politely. How many have not is in the log.
+        """
         if self._state is ServerState.LISTENING:
             self.start()
         try:
             # With a time-out, so that signals are handled also where a wait does not end for them.
             while not self._is_asked_to_stop(0.25):
                 pass
-        finally:
+        except BaseException:
             self.drain()
+            raise
+        return self.drain()
 
     def _is_asked_to_stop(self, timeout: float) -> bool:
         try:
@@ -150,22 +160,28 @@ class Server:
                 given. `stop` cuts it short.
 
         Returns:
-            True if every session has ended politely. Either way the server is closed afterwards:
-            no session, no thread and no descriptor is left, every room is disposed.
+            True if every session has ended politely; if not, how many were reset, and how much
+            they had not taken, is in the log, and in `ServerStatistics.cut_off`. Either way the
+            server is closed afterwards: no session, no thread and no descriptor is left, every
+            room is disposed. A second call returns what the first one did.
 
         Raises:
             RuntimeError: A worker of the server calls it.
+            ValueError: `deadline` is negative, endless or NaN.
         """
+        seconds = self._options.drain_timeout if deadline is None else deadline
+        check_seconds("deadline", seconds)
         if self._crew.is_mine:
             raise RuntimeError("drain waits for the workers: call stop() from a session or a room")
         with self._state_lock:  # A second caller waits here, and finds it closed.
             if self._state is ServerState.CLOSED:
-                return True
+                return self._was_polite
             was_serving = self._state is not ServerState.LISTENING
             self._state = ServerState.DRAINING
-            end = time.monotonic() + (self._options.drain_timeout if deadline is None else deadline)
+            end = time.monotonic() + seconds
             self._acceptor.stop()
-            is_polite = self._end_sessions(end) if was_serving else True
+            if was_serving:
+                self._was_polite = self._end_sessions(end)
             self._timers.close()
             if was_serving:
                 self._end_rooms()
@@ -174,8 +190,8 @@ class Server:
                     logger.error("%r: a worker has not come back from a handler", self)
             self._port.close()
             self._state = ServerState.CLOSED
-        logger.info("%r: closed", self)
-        return is_polite
+        logger.info("%r", self)
+        return self._was_polite
 
     def close(self) -> None:
         """Stop now: reset every session, end rooms and workers. Repeatable."""
@@ -191,20 +207,35 @@ class Server:
         self.close()
 
     def _end_sessions(self, end: float) -> bool:
+        """End all sessions by `end`, and say whether all have ended politely."""
+        before = self._tally.counts()
         for session in self._census.sessions():
             if end > time.monotonic():
                 session.post(session.drain)
+        level = logging.INFO  # Nobody is warned of what he has asked for.
         while (left := end - time.monotonic()) > 0:
+            level = logging.WARNING
             if self._census.wait_until_empty(min(left, 0.1)):
-                return True
-            if self._is_asked_to_stop(0.0):
                 break
-        left_over = self._census.sessions()
-        for session in left_over:
-            session._cut_off(DisconnectReason.DRAINING)
+            if self._is_asked_to_stop(0.0):
+                level = logging.INFO
+                break
+        for session in self._census.sessions():
+            session.give_up()
         if not self._census.wait_until_empty(LAST_MOMENTS):
             logger.error("%r: %d sessions do not end", self, len(self._census))
-        return not left_over
+            return False
+        return self._tell_cut_off(before, level)
+
+    def _tell_cut_off(self, before: dict[Any, int], level: int) -> bool:
+        """Log how many were reset since then; True if there were none."""
+        now: dict[Any, int] = dict(self._tally.counts())
+        sessions, unsent = (now.get(n, 0) - before.get(n, 0) for n in ("cut_off", "cut_off_bytes"))
+        if not sessions:
+            return True
+        text = "%r: %d sessions did not end in time and were reset; %d bytes for them are lost"
+        logger.log(level if unsent else logging.INFO, text, self, sessions, unsent)
+        return False
 
     def _end_rooms(self) -> None:
         for room in list(self._rooms):
@@ -278,6 +309,7 @@ class Server:
             refused={name: counts[name] for name in Refusal if name in counts},
             accept_failures=counts.get("accept_failures", 0),
             ended={name: counts[name] for name in DisconnectReason if name in counts},
+            cut_off=counts.get("cut_off", 0),
             refused_packets=traffic.pop("refused"),
             unknown_packets=counts.get("unknown_packets", 0),
             limited_packets=counts.get("limited_packets", 0),

@@ -19,7 +19,7 @@ def serve(
     ready: Callable[[Server], object] | None = None,
     options: ServerOptions | None = None,
     **changes: Any,
-) -> None:
+) -> bool:
     """Serve until Ctrl-C, SIGTERM or `Server.stop`, then drain, and return.
 
     Args:
@@ -27,6 +27,9 @@ def serve(
         ready: Called with the server once it accepts.
         options: All options; `ServerOptions()` if not given.
         **changes: Single options by name: ``port=7777, workers=5``; see `ServerOptions`.
+
+    Returns:
+        Whether every session has ended politely; if not, the log says how many were reset.
 
     A second Ctrl-C or SIGTERM while it drains resets what is left. Signals are only heeded in the
     main thread; elsewhere `Server.stop` ends it.
@@ -39,7 +42,7 @@ def serve(
     with Server(session_class, options, **changes) as server, stopped_by_signals(server):
         if ready is not None:
             ready(server)
-        server.run()
+        return server.run()
 
 
 @contextmanager

@@ -95,6 +95,8 @@ class Session(Sending):
     _detail: str = ""
     _is_announced: bool = False
     _is_paused: bool = False
+    _given_up: int | None = None
+    """Bytes that were queued when its polite end had taken too long."""
     _timers: OwnedTimers | None = None
     _close_timer: Any = None
     _liveness: Liveness | None = None
@@ -315,6 +317,9 @@ class Session(Sending):
     def ended(self, end: StreamEnd, detail: str) -> None:
         """The stream is over: tell the user, leave every room, and let go."""
         reason = self._reason = self._reason or _REASONS[end]
+        if self._given_up is not None and end is StreamEnd.ABORTED:
+            self._host.tally.add("cut_off")
+            self._host.tally.add("cut_off_bytes", self._given_up)
         self._state = SessionState.CLOSED
         self._stop_timers()
         log = logger.info if reason is DisconnectReason.PROTOCOL_ERROR else logger.debug
@@ -340,6 +345,12 @@ class Session(Sending):
         finally:
             self._finish(DisconnectReason.DRAINING)
 
+    def give_up(self) -> None:
+        """Reset a session whose polite end takes too long; what is lost is counted. Any thread."""
+        if self._given_up is None:
+            self._given_up = self._stream.queued_bytes
+        self._cut_off(DisconnectReason.DRAINING)
+
     def enlist(self, group: Any) -> None:
         """Remember a group or a room: it is left when the session ends. Only they call this."""
         joined: set[Any] = self.__dict__.setdefault("_joined", set())  # In one step: any thread.
@@ -355,7 +366,7 @@ class Session(Sending):
         if not self._note(reason, detail):
             return
         timeout = self._host.options.close_timeout
-        self._close_timer = self._host.timers.call_later(timeout, self._stream.abort)
+        self._close_timer = self._host.timers.call_later(timeout, self.give_up)
         self._stream.close()
 
     def _cut_off(self, reason: DisconnectReason, detail: str = "") -> None:

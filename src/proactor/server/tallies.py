@@ -48,6 +48,8 @@ class ServerStatistics:
         refused: Connections that did not, by why.
         accept_failures: Accepts that failed, for lack of descriptors for example.
         ended: Sessions that have ended, by why.
+        cut_off: Those of them whose polite end took longer than `ServerOptions.close_timeout`, or
+            than the deadline of a drain, so that they were reset.
         bytes_received, frames_received: What came.
         bytes_sent, packets_sent: What the local stack took.
         queued_bytes, queued_packets: What waits to be sent now.
@@ -71,6 +73,7 @@ class ServerStatistics:
     refused: dict[Refusal, int]
     accept_failures: int
     ended: dict[DisconnectReason, int]
+    cut_off: int
     bytes_received: int
     frames_received: int
     bytes_sent: int

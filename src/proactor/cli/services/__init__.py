@@ -6,7 +6,8 @@ from typing import Final
 
 from proactor.cli.services.chat import Guest
 from proactor.cli.services.echo import Echo
+from proactor.cli.services.fanout import Member
 from proactor.server import Session
 
-SERVICES: Final[dict[str, type[Session]]] = {"echo": Echo, "chat": Guest}
+SERVICES: Final[dict[str, type[Session]]] = {"echo": Echo, "chat": Guest, "fanout": Member}
 """The session class of each service, by the name of the service."""

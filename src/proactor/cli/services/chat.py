@@ -126,7 +126,7 @@ class Guest(Session):
     def on_connected(self) -> None:
         """Greet, and lead to the lobby."""
         self.name = f"guest{self.id & 0xFFFF}"
-        self.notice(f"hello {self.name}; {HELP}")
+        self.notice(f"hello {self.name}: what you type is said to the room, but for {HELP}")
         self._enter("lobby")
 
     def on_packet(self, packet: Any) -> None:
@@ -167,9 +167,13 @@ class Guest(Session):
                 return
 
     def _rename(self, name: str) -> None:
-        if name:
-            self.name = name
-            self.notice(f"you are {name}")
+        if not name or name == self.name:
+            return
+        before, self.name = self.name, name
+        self.notice(f"you are {name}")
+        if self.room is not None:
+            text = f"* {before} is {name} now"
+            self.room.broadcast(_line(self.framing, text, NOTICE), exclude=self)
 
     def _join(self, name: str) -> None:
         if name:

@@ -33,6 +33,7 @@ HELP: Final = """Run a server until Ctrl-C: a service on the server core, or one
 \b
 proactor serve echo                           sends back what comes
 proactor serve chat -p 4000 --send-limit 9999 rooms for people with nc
+proactor serve fanout                         what one sends goes to all
 proactor serve game.sessions:Player -w 8      a class of your own
 proactor serve --config server.toml           all of it from a file
 proactor serve --model select                 the oldest model, as an echo

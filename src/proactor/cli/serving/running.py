@@ -30,6 +30,9 @@ from proactor.server import Server, ServerOptions, Session
 
 logger = logging.getLogger("proactor.serve")
 
+_LOADS: Final = {"echo": "framed", "fanout": "fanout"}
+"""The traffic of `proactor load` that a service answers when it speaks in packets."""
+
 TICK: Final = 0.1
 """Seconds between two looks at the log: lines are at most this late."""
 
@@ -94,11 +97,22 @@ def _try_it(order: Order, server: Server) -> str:
     """Return how to try it by hand, where there is a way."""
     host, port = reachable_host(server.address), server.address[1]
     framing = order.session_class.framing
-    if isinstance(framing, (RawFraming, DelimiterFraming)):
+    if isinstance(framing, RawFraming):
         return f", try: nc {host} {port}"
-    if order.name == "echo" and isinstance(framing, PacketFraming):
-        return f", try: proactor load --traffic framed --host {host} --port {port}"
-    return ""
+    if isinstance(framing, DelimiterFraming) and framing.delimiter == b"\n":  # As nc sends lines.
+        return f", try: nc {host} {port}"
+    traffic = _LOADS.get(order.name)
+    if traffic is None or not isinstance(framing, PacketFraming) or not _is_loads_own(framing):
+        return ""
+    order_of_bytes = " --big-endian" if framing.byteorder == "big" else ""
+    where = f"--host {host} --port {port}{order_of_bytes}"
+    return f", try: proactor load --traffic {traffic} {where}"
+
+
+def _is_loads_own(framing: PacketFraming) -> bool:
+    """Say whether `proactor load` speaks it, in one order of bytes or the other."""
+    theirs = PacketFraming(framing.max_frame, byteorder=framing.byteorder)
+    return framing == theirs
 
 
 class _Run:

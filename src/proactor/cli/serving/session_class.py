@@ -32,8 +32,8 @@ def session_class_of(name: str) -> type[Session]:
     module_name, colon, path = name.partition(":")
     if not colon or not module_name or not path:
         raise Misused(
-            f"unknown service {name!r}: choose {' or '.join(SERVICES)}, or name a class of your "
-            "own as package.module:SessionClass"
+            f"unknown service {name!r}: choose one of {', '.join(SERVICES)}, or name a class of "
+            "your own as package.module:SessionClass"
         )
     if module_name.endswith(".py") or os.sep in module_name:
         meant = module_name.removesuffix(".py").strip(os.sep).replace(os.sep, ".")

@@ -151,7 +151,8 @@ class Setting:
         try:
             self.check(value)
         except ValueError as error:
-            text = str(error).removeprefix(self.name).replace("None for off", "off")
+            text = str(error).removeprefix(self.name).replace("None for ", "off for ")
+            text = text.replace("off for off", "off")
             raise ValueError(f"{label}{text}") from error
 
 
@@ -184,8 +185,6 @@ def _of_server() -> Iterator[Setting]:
     def check(name: str) -> Callable[[Any], object]:
         def refuse(value: Any) -> None:
             ServerOptions(**{name: value})
-            if name == "concurrency" and value < 0:  # Only the port itself would say it.
-                raise ValueError(f"{name} is 0 or more, not {value}")
 
         return refuse
 
