@@ -509,12 +509,12 @@ static int turn_ring(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int l
         enter(engine, 0, 0, &ignored);
         reap(engine);
     }
+    if (result == -EINTR)
+        return -EINTR;   /* Or the interrupt would be lost. The next turn asks the set anew. */
     if (uring->epoll_is_ready) {
         uring->epoll_is_ready = false;
         found = pa_driver_epoll.wait(engine, true, 0, out, limit);
     }
-    if (found <= 0 && result == -EINTR)
-        return -EINTR;
     return found;
 }
 

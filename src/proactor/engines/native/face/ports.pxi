@@ -97,11 +97,13 @@ cdef class PortCore:
         self, ThreadCore thread, pa_op **taken, int most, int64_t wait, bint alertable
     ) except? -1:
         cdef int64_t left = wait, end = 0
+        cdef int64_t longest = LOOKS_AT_SIGNALS if thread.is_main else LONGEST_WAIT
         cdef int count
         cdef pa_bool interrupted = False
         if wait > 0:
             end = monotonic() + wait
         while True:
+            PyErr_CheckSignals()  # One that came before the system call does not end it.
             if alertable and not self.begin_alertable(thread):
                 thread.give_up()
                 return 0
@@ -112,7 +114,7 @@ cdef class PortCore:
                     thread.thread,
                     taken,
                     most,
-                    LONGEST_WAIT if left > LONGEST_WAIT else left,
+                    longest if left > longest or (left < 0 and thread.is_main) else left,
                     &interrupted,
                 )
             if alertable:

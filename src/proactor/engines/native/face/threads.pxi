@@ -11,6 +11,7 @@ cdef class ThreadCore:
     cdef list turns
     """Streams whose turns were handed out as packets: they end when the thread comes back."""
     cdef bint has_turns
+    cdef bint is_main
     cdef bint has_served
     """It has run a turn that came to no packet."""
 
@@ -18,6 +19,7 @@ cdef class ThreadCore:
         self.engine = engine
         self.record = record
         self.turns = []
+        self.is_main = threading.get_ident() == threading.main_thread().ident
         self.thread = pa_thread_new()
         if self.thread == NULL:
             raise MemoryError
