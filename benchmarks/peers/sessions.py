@@ -1,7 +1,7 @@
 """What every server on the server core does here: workers by the command line, a port, an end.
 
-At its end it may tell what the user's object takes while it is connected (it has more attributes once
-it has ended), so that the memory of the rest can be told from it.
+At its end it may tell what the user's object takes while it is connected (it has more attributes
+once it has ended), so that the memory of the rest can be told from it.
 """
 
 from __future__ import annotations

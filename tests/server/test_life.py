@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import socket
+import sys
 import threading
 import weakref
 
@@ -13,6 +14,7 @@ import pytest
 from proactor import (
     DelimiterFraming,
     DisconnectReason,
+    OverlappedSocket,
     Packet,
     Refusal,
     Server,
@@ -23,7 +25,7 @@ from proactor import (
     handles,
 )
 from tests.server.serving import Recorded, is_turned_away, recorded
-from tests.support.sockets import read_exactly, read_to_end, reset
+from tests.support.sockets import plain_pair, read_exactly, read_to_end, reset, wait_readable
 from tests.support.streams import eventually
 from tests.support.system import under_wine
 
@@ -274,6 +276,25 @@ def test_ids_are_never_used_again(serving, client):
         assert nothing_is_left(server)
         assert server.find(session.id) is None
     assert len(seen) == 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a reset socket still knows its peer there")
+def test_one_that_was_reset_while_it_was_admitted_ends_as_every_session(serving, monkeypatch):
+    # Goal: whose address the stream could not ask for any more is counted out where it was counted
+    # in. Method: a connection that is reset already, and a socket that tells the address it had.
+    player = recorded()
+    server = serving(player, max_per_address=1)
+    accepted, peer = plain_pair()
+    ours = OverlappedSocket.adopt(accepted)
+    reset(peer)
+    wait_readable(ours)
+    monkeypatch.setattr(OverlappedSocket, "getpeername", lambda _: ("192.0.2.9", 9))
+
+    server._reception.admit(ours)
+
+    player.journal.wait(lambda entries: [entry for entry in entries if entry[0] == "disconnected"])
+    assert eventually(lambda: len(server) == 0)
+    assert server.statistics().handler_errors == 0
 
 
 def test_a_session_knows_its_peer_its_server_and_its_state(serving, client):

@@ -90,7 +90,8 @@ class Reception:
         if session is None or stream is None:
             self._admission.leave_from(peer[0])
             return Refusal.BROKEN if session is None else Refusal.GONE
-        self._enroll(session, stream)
+        # One that was reset since has no peer any more, and is still counted under its address.
+        self._enroll(session, stream, None if stream.peer else peer)
         stream.post(session.begin)
         return None
 
@@ -111,8 +112,8 @@ class Reception:
             logger.debug("no stream for %r: %s", sock, error)
             return None
 
-    def _enroll(self, session: Session, stream: Stream, proxied_peer: Any = None) -> None:
-        session.bind(self.host, stream, proxied_peer)
+    def _enroll(self, session: Session, stream: Stream, peer: Any) -> None:
+        session.bind(self.host, stream, peer)
         self.host.tally.add("accepted")
         self._made(session)
 
@@ -137,7 +138,7 @@ class Reception:
             self._admission.leave_from(peer[0])
             return Refusal.BROKEN
         stream.sink = self._sink_of(session)
-        self._enroll(session, stream, header.source)
+        self._enroll(session, stream, peer)
         try:
             session.begin()
         except Exception as error:

@@ -6,7 +6,7 @@ packet only when the stream has refused it: a packet that fits costs one call mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from proactor.framing import Framing

@@ -101,7 +101,8 @@ class Session(Sending):
     _close_timer: Any = None
     _liveness: Liveness | None = None
     _joined: Any = ()
-    _proxied_peer: Any = None
+    _peer: Any = None
+    """Only if it is not the stream's: one kept for each session would be a fifth of it."""
     _table: ClassVar[dict[Any, str]] = {}
 
     received: Callable[[Any], object]
@@ -158,7 +159,7 @@ class Session(Sending):
     @property
     def peer(self) -> Any:
         """The client's address; behind a proxy the one that the proxy named."""
-        return self._proxied_peer or self._stream.peer
+        return self._peer or self._stream.peer
 
     @property
     def state(self) -> SessionState:
@@ -282,10 +283,13 @@ class Session(Sending):
 
     # -- its life, as the server and the stream drive it --
 
-    def bind(self, host: Host, stream: Stream, proxied_peer: Any = None) -> None:
-        """Belong to a server and a stream. Only the server calls this, once."""
-        if proxied_peer is not None:
-            self._proxied_peer = proxied_peer
+    def bind(self, host: Host, stream: Stream, peer: Any) -> None:
+        """Belong to a server and a stream. Only the server calls this, once.
+
+        `peer` is the address to be told, if it is not the stream's own; else None.
+        """
+        if peer is not None:
+            self._peer = peer
         self._take_stream(host, stream)
 
     def begin(self) -> None:
