@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -48,13 +50,9 @@ def test_the_program_of_the_design_runs_as_it_is_written():
     try:
         assert eventually(lambda: _listens(port))
         clients = [Client(At(port)) for _ in range(3)]
-        for number, one in enumerate(clients):
-            one.send(number)  # Whoever is in the lobby already hears of it.
-        assert clients[0].receive() == Packet(1)
-        assert clients[0].receive() == Packet(2)
-        clients[2].send(7, b"all")
-        while clients[1].receive() != Packet(7, b"all"):
-            pass  # It may have been in the lobby early enough to hear of the first one, too.
+        _speak_until_heard(clients[1], clients[0], 1)
+        _speak_until_heard(clients[2], clients[0], 2)
+        _speak_until_heard(clients[2], clients[1], 7)
         process.send_signal(signal.SIGTERM)
         for one in clients:
             one.receive_all()
@@ -64,6 +62,17 @@ def test_the_program_of_the_design_runs_as_it_is_written():
         process.kill()
         _, errors = process.communicate()
     assert errors == ""
+
+
+def _speak_until_heard(speaker: Client, listener: Client, number: int) -> None:
+    """Say it until then: who is not in the lobby yet hears nothing, and there are five workers."""
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        speaker.send(number, b"all")
+        while select.select([listener.sock], [], [], 0.2)[0]:
+            if listener.receive() == Packet(number, b"all"):
+                return
+    raise AssertionError(f"nobody has heard {number}")
 
 
 def _listens(port: int) -> bool:

@@ -27,7 +27,7 @@ from proactor import (
 from tests.server.serving import Recorded, is_turned_away, recorded
 from tests.support.sockets import plain_pair, read_exactly, read_to_end, reset, wait_readable
 from tests.support.streams import eventually
-from tests.support.system import under_wine
+from tests.support.system import has_gil, under_wine
 
 
 def ends(player) -> DisconnectReason:
@@ -453,6 +453,9 @@ def test_an_address_in_use_is_refused_with_its_name(serving):
 
 
 @pytest.mark.parametrize("options", [{}, {"packets_per_second": 10, "idle_timeout": 60}])
+@pytest.mark.skipif(
+    not has_gil(), reason="without a GIL memory goes later"
+)
 def test_an_ended_session_goes_with_its_last_reference(serving, client, options):
     # Goal: thousands of sessions come and go; none may wait for the garbage collector.
     seen, ended = [], threading.Event()

@@ -57,3 +57,8 @@ def family_parameters() -> list[object]:
         pytest.param(socket.AF_INET, id="IPv4"),
         pytest.param(socket.AF_INET6, id="IPv6", marks=no_ipv6),
     ]
+
+
+def has_gil() -> bool:
+    """Say whether one thread of this interpreter runs at a time."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
