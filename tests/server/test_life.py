@@ -453,9 +453,7 @@ def test_an_address_in_use_is_refused_with_its_name(serving):
 
 
 @pytest.mark.parametrize("options", [{}, {"packets_per_second": 10, "idle_timeout": 60}])
-@pytest.mark.skipif(
-    not has_gil(), reason="without a GIL memory goes later"
-)
+@pytest.mark.skipif(not has_gil(), reason="without a GIL memory goes later")
 def test_an_ended_session_goes_with_its_last_reference(serving, client, options):
     # Goal: thousands of sessions come and go; none may wait for the garbage collector.
     seen, ended = [], threading.Event()

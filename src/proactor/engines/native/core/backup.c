@@ -49,10 +49,13 @@ static void sleep_a_tick(pa_engine *engine)
     pthread_cond_timedwait(&engine->backup_due, &engine->lock, &deadline);
 }
 
-static void sleep_until_due(pa_engine *engine)
+/* Who has run the reactor and leaves it looks whether this one sleeps, after it has counted its turn.
+ * So either it sees that, or this one sees the turn and goes on. */
+static void sleep_until_due(pa_engine *engine, unsigned long long seen)
 {
     atomic_store(&engine->backup_sleeps, true);
-    pthread_cond_wait(&engine->backup_due, &engine->lock);
+    if (atomic_load(&engine->counters.turns) == seen)
+        pthread_cond_wait(&engine->backup_due, &engine->lock);
     atomic_store(&engine->backup_sleeps, false);
 }
 
@@ -73,7 +76,7 @@ static void *look_after(void *argument)
         if (is_over(engine))
             break;
         if (idle > PA_IDLE_TICKS) {
-            sleep_until_due(engine);
+            sleep_until_due(engine, seen);
             idle = 0;
         } else {
             sleep_a_tick(engine);

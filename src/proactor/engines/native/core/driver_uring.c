@@ -38,6 +38,7 @@ struct pa_uring {
     bool watches_epoll;                /* a poll of the epoll set is in the ring */
     bool epoll_is_ready;               /* and has said so */
     int64_t credit, credited;          /* see has_credit; nanoseconds */
+    int64_t next_look;                 /* for missed ends; 0: nothing was received since the last */
     atomic_ullong owner;               /* `thread_serial` of a thread; 0: the ring is not open */
     pa_engine *engine;
     struct pa_uring *next;             /* of all */
@@ -359,6 +360,7 @@ static void received(pa_engine *engine, const struct uring_cqe *cqe, pa_wakes *w
         bool used_up = buffers_take(&uring->buffers, cqe, &bytes, &id);
         if (cqe->res > 0)
             pa_stream_feed(stream, bytes, (size_t)cqe->res, wakes);
+        stream->ring_heard = true;
         if (used_up)
             buffers_give(&uring->buffers, id);
     } else if (cqe->res == 0) {
@@ -379,6 +381,63 @@ static void received(pa_engine *engine, const struct uring_cqe *cqe, pa_wakes *w
     pthread_mutex_unlock(&stream->socket->lock);
     if (has_ended)
         pa_stream_release(stream);
+}
+
+/* -- missed ends -- */
+
+/* A multishot receive may miss an end: where data and a FIN (or a reset) wake it at almost one moment, the
+ * kernel (6.18 at least) forgets the second wake once it has received for the first, and of an end it is
+ * told once only. So who has received is asked a little later whether there is an end, and if so the
+ * receive is made anew: it looks first. */
+enum { LOOK_AFTER_NS = 500000000 };
+
+static void look_for_missed_end(pa_engine *engine, pa_stream *stream)
+{
+    struct pollfd end = {.events = POLLRDHUP};
+    pthread_mutex_lock(&stream->socket->lock);
+    end.fd = stream->socket->fd;
+    stream->ring_heard = false;
+    if (stream->ring_armed && !stream->ring_cancelled && end.fd >= 0 && poll(&end, 1, 0) > 0) {
+        struct uring_sqe *sqe = request(engine);
+        if (sqe)
+            prep_cancel(sqe, (uint64_t)(uintptr_t)stream, ON_CANCEL);
+        stream->ring_cancelled = sqe != NULL;
+        stream->ring_heard = !sqe;
+    }
+    pthread_mutex_unlock(&stream->socket->lock);
+}
+
+static void look_for_missed_ends(pa_engine *engine)
+{
+    pa_stream_pool *pool = &engine->pool;
+    engine->uring->next_look = 0;
+    for (uint32_t slot = 0;; slot++) {
+        pthread_mutex_lock(&pool->lock);
+        bool more = slot < pool->used;
+        pa_stream *stream = more ? pool->streams[slot] : NULL;
+        bool heard = stream && stream->ring_heard && pa_stream_hold_if_alive(stream);
+        pthread_mutex_unlock(&pool->lock);
+        if (!more)
+            return;
+        if (!heard)
+            continue;
+        look_for_missed_end(engine, stream);
+        pa_stream_release(stream);
+    }
+}
+
+/* Look if it is time; return how long to sleep at most. */
+static int64_t until_next_look(pa_engine *engine, int64_t timeout_ns)
+{
+    struct pa_uring *uring = engine->uring;
+    if (!uring->next_look)
+        return timeout_ns;
+    int64_t left = uring->next_look - pa_now();
+    if (left <= 0) {
+        look_for_missed_ends(engine);
+        return timeout_ns;
+    }
+    return timeout_ns < 0 || timeout_ns > left ? left : timeout_ns;
 }
 
 static void reap(pa_engine *engine)
@@ -402,6 +461,8 @@ static void reap(pa_engine *engine)
         if (i % 32 == 31)
             pa_wake_all(&wakes);
     }
+    if (!uring->next_look)
+        uring->next_look = pa_recently(engine) + LOOK_AFTER_NS;
     ring_advance(&uring->ring, ready);
     buffers_publish(&uring->buffers);
     pthread_mutex_unlock(&engine->serving);
@@ -494,6 +555,7 @@ static int turn_ring(pa_engine *engine, int64_t timeout_ns, pa_ready *out, int l
     watch_epoll(engine);
     if (ring_ready(&uring->ring))
         timeout_ns = 0;
+    timeout_ns = until_next_look(engine, timeout_ns);
     enter(engine, timeout_ns != 0, timeout_ns, &result);
     reap(engine);
     if (has_asked && ring_must_enter(&uring->ring)) {

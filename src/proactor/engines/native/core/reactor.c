@@ -121,8 +121,8 @@ void pa_turn_pass_on(pa_engine *engine, pa_thread *thread, pa_port *busy_with)
 {
     pa_wakes wakes = {0};
     bool in_line = thread && thread->is_candidate;
-    bool desert = atomic_load_explicit(&engine->backup_sleeps, memory_order_relaxed);
-    if (!in_line && !desert && atomic_load(&engine->candidates_count) == 0)
+    if (!in_line && !atomic_load(&engine->backup_sleeps)
+        && atomic_load(&engine->candidates_count) == 0)
         return;
     if (!atomic_load_explicit(&engine->backup_known, memory_order_relaxed))
         busy_with = NULL;
@@ -133,7 +133,7 @@ void pa_turn_pass_on(pa_engine *engine, pa_thread *thread, pa_port *busy_with)
         bool later = busy_with && all_wait_at(engine, busy_with);
         if (engine->candidates && !later)
             pa_open_gate(engine->candidates, &wakes);
-        else if (pa_is_looked_for(engine) && desert)
+        else if (pa_is_looked_for(engine) && atomic_load(&engine->backup_sleeps))
             pthread_cond_signal(&engine->backup_due);
     }
     pthread_mutex_unlock(&engine->lock);
@@ -240,7 +240,7 @@ int pa_turn(pa_engine *engine, int64_t timeout_ns, atomic_int *gate)
     atomic_exchange(&engine->state, PA_RUNNING);
     if (gate)
         atomic_exchange(gate, PA_AWAKE);
-    PA_COUNT(engine, turns, 1);
+    atomic_fetch_add(&engine->counters.turns, 1);   /* In order with backup_sleeps: see backup.c. */
     if (timeout_ns)
         PA_COUNT(engine, waits, 1);
     if (count > 0)

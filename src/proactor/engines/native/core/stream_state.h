@@ -2,8 +2,9 @@
 #ifndef PA_STREAM_STATE_H
 #define PA_STREAM_STATE_H
 
+#include "internal.h"   /* Before any system header. */
+
 #include "inbox.h"
-#include "internal.h"
 #include "send_queue.h"
 #include "streams.h"
 
@@ -50,9 +51,10 @@ struct pa_stream {
     bool ring_cancelled;           /* and it was asked to end */
     bool ring_asked;               /* in the driver's list, with a reference */
     bool bulky;                    /* so much comes at once that it is received in place */
-    uint8_t lean_receives;         /* how many in a row brought little although it is bulky */
-    bool in_turns;                 /* the turn may receive what is bulky */
-    bool unread;                   /* and has to: something has come */
+    uint8_t lean_receives : 6;     /* how many in a row brought little although it is bulky */
+    bool in_turns : 1;             /* the turn may receive what is bulky */
+    bool unread : 1;               /* and has to: something has come */
+    bool ring_heard;               /* the ring's: it has received since the last look for missed ends */
 };
 
 /* Everything below: the socket's lock is held. */
@@ -67,6 +69,7 @@ void pa_stream_schedule(pa_stream *stream, pa_wakes *wakes);
 bool pa_stream_has_frames(const pa_stream *stream);    /* to be delivered now */
 bool pa_stream_is_finished(const pa_stream *stream);   /* the end can be told */
 void pa_stream_refill(pa_stream *stream);              /* the turn takes what the inbox has */
+bool pa_stream_hold_if_alive(pa_stream *stream);       /* no lock, but the pool's */
 void pa_stream_lose(pa_stream *stream);                /* its port is closed */
 void pa_stream_let_owner_go(pa_stream *stream);
 /* streams.c */

@@ -47,7 +47,7 @@ void pa_stream_lose(pa_stream *stream)
 }
 
 /* The last reference may just have gone, in a thread that waits for the lock to free the stream. */
-static bool hold_if_alive(pa_stream *stream)
+bool pa_stream_hold_if_alive(pa_stream *stream)
 {
     int count = atomic_load(&stream->references);
     while (count > 0)
@@ -68,7 +68,7 @@ void pa_stream_schedule(pa_stream *stream, pa_wakes *wakes)
     op->kind = PA_TURN;
     op->owner = stream;
     op->result_flags = 0;
-    if (!hold_if_alive(stream)) {
+    if (!pa_stream_hold_if_alive(stream)) {
         free(op);
         return;
     }
@@ -117,7 +117,7 @@ void pa_streams_lose_port(pa_engine *engine, pa_port *port)
     for (uint32_t slot = 0; slot < used; slot++) {
         pthread_mutex_lock(&pool->lock);
         pa_stream *stream = pool->streams[slot];
-        bool alive = stream && hold_if_alive(stream);
+        bool alive = stream && pa_stream_hold_if_alive(stream);
         pthread_mutex_unlock(&pool->lock);
         if (!alive)
             continue;
