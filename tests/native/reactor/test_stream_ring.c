@@ -2,7 +2,24 @@
  * overflows, other owners. With PA_DRIVER=multishot or basic; else readiness is asked the same. */
 #include "conversation.h"
 
+#include <poll.h>
+
 enum { MOST = 64 };
+
+int __real_poll(struct pollfd *polled, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd *polled, nfds_t count, int timeout);
+static atomic_int looks_for_ends, pretends_an_end;
+
+int __wrap_poll(struct pollfd *polled, nfds_t count, int timeout)
+{
+    if (polled->events != POLLRDHUP)
+        return __real_poll(polled, count, timeout);
+    atomic_fetch_add(&looks_for_ends, 1);
+    if (!atomic_exchange(&pretends_an_end, 0))
+        return __real_poll(polled, count, timeout);
+    polled->revents = POLLRDHUP;
+    return 1;
+}
 
 typedef struct {
     world w;
@@ -200,7 +217,34 @@ static void a_new_connection_gets_every_byte_although_its_number_was_another_one
     }
 }
 
+/* The kernel cannot be made to miss one at will: a look that says so must be enough. */
+static void who_has_received_is_looked_at_once_and_an_end_makes_the_receive_anew(void)
+{
+    pa_uring_profile profile;
+    if (!chosen_profile(&profile))
+        return;
+    world w = open_world_of(&profile, 1, -1, false);
+    conversation *c = converse(&w, NULL, NULL), *silent = converse(&w, NULL, NULL);
+    pa_engine_statistics before, after;
+    atomic_store(&looks_for_ends, 0);
+    send_all(c->peer, "a", 1);
+    UNTIL(&w, atomic_load(&c->bytes) == 1);
+    pa_engine_statistics_get(w.engine, &before);
+    atomic_store(&pretends_an_end, 1);
+    UNTIL(&w, atomic_load(&looks_for_ends) == 1);
+    UNTIL(&w, (pa_engine_statistics_get(w.engine, &after), after.rearms > before.rearms));
+    send_all(c->peer, "b", 1);
+    UNTIL(&w, atomic_load(&c->bytes) == 2);
+    UNTIL(&w, atomic_load(&looks_for_ends) == 2);
+    CHECK(!c->stream->ring_heard && !silent->stream->ring_heard);
+    finish(&w, silent);
+    finish(&w, c);
+    close_world(&w);
+}
+
 static const test_case tests[] = {
+    {"who has received is looked at once and an end makes the receive anew",
+     who_has_received_is_looked_at_once_and_an_end_makes_the_receive_anew},
     {"few small buffers lose no byte", few_small_buffers_lose_no_byte},
     {"a completion queue that overflows loses no byte",
      a_completion_queue_that_overflows_loses_no_byte},
