@@ -448,7 +448,8 @@ class OverlappedSocket:
 
     def __del__(self) -> None:
         """Close a socket that was dropped, and say so: its owner forgot it."""
-        if not getattr(self, "_closed", True):
+        # One whose making was refused or interrupted has no engine's side yet: nothing to close.
+        if not getattr(self, "_closed", True) and hasattr(self, "engine_socket"):
             text = f"{self!r} was never closed"
             self.close()
             warnings.warn(text, ResourceWarning, source=self, stacklevel=2)

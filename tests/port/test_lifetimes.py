@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from proactor import CompletionPort, Event, Overlapped, OverlappedSocket, sleep_ex
+from proactor.engines import choose
 from tests.support.packets import take
 from tests.support.sockets import LIMIT, PeerPair, plain_pair
 from tests.support.streams import eventually
@@ -229,3 +231,27 @@ def test_closing_a_port_and_its_socket_drops_what_was_in_flight(peer_pair: PeerP
     ours.close()
 
     assert dead(refs)
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_a_socket_whose_making_fails_leaves_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def open_socket(*_: object, **__: object) -> None:
+        raise error
+
+    class Engine:
+        pass
+
+    engine: Any = Engine()
+    engine.open_socket = open_socket
+    monkeypatch.setattr(choose, "current", lambda: engine)
+    unraisable: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+
+    ours, peer = plain_pair()
+    with ours, peer, pytest.raises(error):
+        OverlappedSocket.adopt(ours)
+    gc.collect()
+
+    assert unraisable == []

@@ -39,7 +39,9 @@ def serve(
         TypeError: There is no such option, or the class cannot work.
         ValueError: The number of an option makes no sense.
     """
-    with Server(session_class, options, **changes) as server, stopped_by_signals(server):
+    server = Server(session_class, options, **changes)
+    # Before it listens: who has connected may expect that SIGTERM is a good-bye.
+    with stopped_by_signals(server), server:
         if ready is not None:
             ready(server)
         return server.run()
