@@ -155,18 +155,15 @@ run_tests() {
     fi
     local run=(-m pytest -q -o "cache_dir=$(windows_path "$folder/cache")" ${tests[@]+"${tests[@]}"} "$@")
     rm -rf "$folder/cache"
-    windows_python "${run[@]}"
-    local status=$?
-    [ $status = 0 ] && return
+    windows_python "${run[@]}" && return
     # Wine has races of its own, which a busy machine brings out: what fails twice has failed. A console
     # interrupt that a test sends to a child may come to pytest itself: then nothing has been judged.
-    if [ $status != 1 ]; then
-        say "AGAIN, all of it, since the run was broken off (status $status):"
-        windows_python "${run[@]}"
-        return
-    fi
     say "AGAIN, only what failed, since Wine is not Windows:"
     windows_python "${run[@]}" --last-failed --last-failed-no-failures none
+    local status=$?
+    [ $status = 5 ] || return $status
+    say "AGAIN, all of it, since the run was broken off and nothing had failed:"
+    windows_python "${run[@]}"
 }
 
 export WINEPREFIX=$folder/prefix WINEARCH=win64 WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
