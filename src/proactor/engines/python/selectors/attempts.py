@@ -118,6 +118,7 @@ def attempt_send(owner: SocketState, operation: Operation) -> bool:
         operation.transferred += count
         views = _after(views, count)
         if not views:
+            operation.engine_state = None  # A view of the rest is an export, too.
             operation.status = statuses.STATUS_SUCCESS
             return True
     # The views in `operation.views` stay as they are: they hold the buffers' exports.
