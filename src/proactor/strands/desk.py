@@ -5,7 +5,8 @@ the stream's, everything else the caller's. Streams that are due a turn stand in
 all threads of the port share, as does ``dirty``: streams with something to send at the end of a
 batch of turns. So nothing is held by a thread that blocks in a handler: behind each batch of more
 than one turn a packet is posted, by which the port's own rule for stalled threads brings another
-worker, who goes on where the first one stands.
+worker, who goes on where the first one stands. A large broadcast leaves in slices, with a packet
+behind each, so that what has come meanwhile is received between them.
 
 Rule: no lock is held while a sink is called.
 """
@@ -28,6 +29,9 @@ FLUSH_AFTER = 0.0005
 
 TURNS_AT_ONCE = 64
 """Turns that one call of `StreamDesk.serve` runs at most."""
+
+SLICE = 256
+"""Streams that are flushed before others are served again."""
 
 TURN = object()
 """Key of a packet that a stream posts when it is due a turn; the stream is the ``overlapped``."""
@@ -253,8 +257,8 @@ class StreamDesk:
             self.flush_dirty()
 
     def _post_go_on(self) -> None:
-        """Let another worker run what is ready if this one does not come back."""
-        if self._ready and not self._go_on_is_posted:
+        """Let another worker do what is left if this one does not come back."""
+        if (self._ready or self.dirty) and not self._go_on_is_posted:
             self._go_on_is_posted = True
             self._post(CompletionPacket(_GO_ON))
 
@@ -307,13 +311,22 @@ class StreamDesk:
         """Send what turns without a frame have queued, unless the thread holds others."""
         if here.desk is None:
             self.flush_dirty()
+        else:
+            self._post_go_on()  # Others' may be among it, whose packet this thread has taken.
 
     def flush_dirty(self) -> None:
-        """Send what was queued in turns; other threads' too, which may be blocked."""
-        dirty = self.dirty
+        """Send a slice of what was queued in turns; other threads' too, which may be blocked.
+
+        A packet brings a worker for the rest; where the port is closed there is none, and all leaves.
+        """
+        dirty, left = self.dirty, SLICE
         while dirty:
+            if not left and not self.is_closed:
+                self._post_go_on()
+                return
             try:
                 stream = dirty.popleft()
             except IndexError:
                 return
+            left -= left > 0
             stream.send_now()
