@@ -317,7 +317,7 @@ class StreamDesk:
     def flush_dirty(self) -> None:
         """Send a slice of what was queued in turns; other threads' too, which may be blocked.
 
-        A packet brings a worker for the rest; where the port is closed there is none, and all leaves.
+        A packet brings a worker for the rest. Where the port is closed none comes, and all leaves.
         """
         dirty, left = self.dirty, SLICE
         while dirty:
