@@ -17,7 +17,7 @@ def test_the_first_lines_say_what_runs_on_which_engine_and_how_to_try_it():
         text = "\n".join(server.first_lines)
 
     assert "completion-port echo server, 3 workers" in text
-    assert re.search(r"^engine \w+: .+", text, re.MULTILINE)
+    assert re.search(r"^engine [\w-]+: .+", text, re.MULTILINE)
     host, port = server.address
     assert f"listening on 127.0.0.1:{port}, try: nc 127.0.0.1 {port}" in text
     assert host == "127.0.0.1" and port != 0  # Port 0 was asked for: the real one is named.

@@ -70,7 +70,7 @@ def test_the_first_lines_say_what_is_served_where_on_which_engine_and_how_to_sto
 
     port = server.address[1]
     assert lines[0] == "serving echo: framing raw, 3 workers, 40 sessions at most"
-    assert re.fullmatch(r"engine \w+: .+", lines[1])
+    assert re.fullmatch(r"engine [\w-]+: .+", lines[1])
     assert lines[2] == f"listening on 127.0.0.1:{port}, try: nc 127.0.0.1 {port}"
     assert lines[3].startswith("Ctrl-C stops it: sessions then have 1.5 s to end")
 

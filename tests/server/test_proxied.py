@@ -101,7 +101,7 @@ def test_a_connection_without_a_header_becomes_no_session(behind, client, how, c
         assert one.is_reset()
 
     assert eventually(lambda: server.statistics().refused == {Refusal.PROXY: 1})
-    assert player.journal.entries == [] and len(server) == 0
+    assert eventually(lambda: len(server) == 0) and player.journal.entries == []
     assert eventually(lambda: server.statistics().timers == 0)
     one = client(server)  # Its place is free again, and the others are untouched.
     one.sock.sendall(LINE)
@@ -119,7 +119,7 @@ def test_the_cap_of_an_address_is_that_of_the_client(behind, client):
     assert second.is_reset()
 
     assert eventually(lambda: server.statistics().refused == {Refusal.ADDRESS_FULL: 1})
-    assert len(server) == 2
+    assert eventually(lambda: len(server) == 2)
 
 
 def raising(self, *arguments):
