@@ -1,9 +1,12 @@
 /* What streams do where there is no memory: they refuse, or end, and say so. */
 #include "conversation.h"
 
+#include <sys/epoll.h>
+
 /* What this thread asks for from so many bytes on fails; 0: nothing does. Or, what is to grow. */
 static _Thread_local size_t fails_from;
 static _Thread_local bool fails_to_grow;
+static _Thread_local bool fails_to_watch;   /* as beyond fs.epoll.max_user_watches */
 
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
@@ -24,6 +27,17 @@ void *__wrap_calloc(size_t count, size_t size)
 void *__wrap_realloc(void *before, size_t size)
 {
     return fails_to_grow ? NULL : __real_realloc(before, size);
+}
+
+int __real_epoll_ctl(int set, int change, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int set, int change, int fd, struct epoll_event *event);
+
+int __wrap_epoll_ctl(int set, int change, int fd, struct epoll_event *event)
+{
+    if (!fails_to_watch || change == EPOLL_CTL_DEL)
+        return __real_epoll_ctl(set, change, fd, event);
+    errno = ENOSPC;
+    return -1;
 }
 
 static void a_stream_that_cannot_be_made_leaves_the_socket_to_the_caller(void)
@@ -84,6 +98,39 @@ static void bytes_that_find_no_memory_end_the_stream_with_an_error(void)
     close_world(&w);
 }
 
+/* Nobody would tell it that there is room again. */
+static void a_stream_that_cannot_be_watched_any_more_ends_with_an_error(void)
+{
+    static const uint8_t zeros[100000];
+    world w = open_world(1, -1, false);
+    conversation *c = converse(&w, NULL, NULL);
+    fails_to_watch = true;
+    while (pa_stream_send(c->stream, NULL, zeros, sizeof zeros, NULL, PA_NO_KEY) == PA_QUEUED)
+        continue;
+    fails_to_watch = false;
+    CHECK(pa_socket_fd(c->stream->socket) < 0);
+    UNTIL(&w, atomic_load(&c->ends) == 1);
+    CHECK(atomic_load(&c->end) == PA_END_ERROR && state_of(c).error == ENOSPC);
+    finish(&w, c);
+    close_world(&w);
+}
+
+static void a_stream_that_cannot_be_watched_at_first_says_so(void)
+{
+    static const uint8_t zeros[100000];
+    world w = open_world(1, -1, false);
+    conversation *c = converse_idle(&w, NULL, NULL);
+    while (pa_stream_send(c->stream, NULL, zeros, sizeof zeros, NULL, PA_NO_KEY) == PA_QUEUED)
+        continue;
+    pa_set_interest(c->stream->socket, 0);
+    fails_to_watch = true;
+    CHECK(pa_stream_start(c->stream) == -ENOSPC);
+    fails_to_watch = false;
+    CHECK(!atomic_load(&c->ends));
+    finish(&w, c);
+    close_world(&w);
+}
+
 static void a_broadcast_reaches_those_behind_members_that_it_cannot_note_as_gone(void)
 {
     enum { MANY = 40 };
@@ -120,6 +167,10 @@ static const test_case tests[] = {
     {"a send that finds no memory is refused", a_send_that_finds_no_memory_is_refused},
     {"bytes that find no memory end the stream with an error",
      bytes_that_find_no_memory_end_the_stream_with_an_error},
+    {"a stream that cannot be watched any more ends with an error",
+     a_stream_that_cannot_be_watched_any_more_ends_with_an_error},
+    {"a stream that cannot be watched at first says so",
+     a_stream_that_cannot_be_watched_at_first_says_so},
     {"a broadcast reaches those behind members that it cannot note as gone",
      a_broadcast_reaches_those_behind_members_that_it_cannot_note_as_gone},
 };

@@ -79,7 +79,8 @@ bool pa_stream_wants_to_read(const pa_stream *stream)
     return !stream->end && !stream->paused && !stream->full;
 }
 
-void pa_stream_watch(pa_stream *stream)
+/* Have told what the stream waits for; an errno, negative, if the kernel has no room to. */
+static int watch(pa_stream *stream)
 {
     bool reads = pa_stream_wants_to_read(stream);
     bool by_ring = pa_uring_receives(stream);
@@ -88,8 +89,18 @@ void pa_stream_watch(pa_stream *stream)
     /* Never both at once: the bytes would come in two orders. */
     uint32_t wanted = (reads && !by_ring && !stream->ring_armed ? PA_READ | PA_EDGE : 0)
                       | (stream->blocked ? PA_WRITE : 0);
-    if (stream->socket->fd >= 0 && pa_set_interest(stream->socket, wanted) < 0 && wanted)
-        stream->error = ENOMEM;   /* The kernel has no memory to watch one more: rare, and loud. */
+    int error = stream->socket->fd >= 0 ? pa_set_interest(stream->socket, wanted) : 0;
+    return wanted ? error : 0;
+}
+
+/* Where it cannot be watched any more it would wait for ever: it ends, and says why. */
+void pa_stream_watch(pa_stream *stream)
+{
+    pa_wakes wakes = {0};
+    int error = watch(stream);
+    if (error < 0)
+        pa_stream_fail(stream, -error, &wakes);
+    pa_wake_all(&wakes);
 }
 
 /* A receive is in the ring, which holds the file open: a close alone would not let the peer know. Nor
@@ -186,12 +197,11 @@ int pa_stream_start(pa_stream *stream)
     /* Closed before now, perhaps before this stream was in the table: nobody else looks for it. */
     if (atomic_load(&atomic_load(&stream->socket->port)->closed))
         pa_stream_lose(stream);
-    pa_stream_watch(stream);
-    int error = stream->error;
+    int error = watch(stream);
     pthread_mutex_unlock(&stream->socket->lock);
     if (!error)
         pa_backup_note(engine);
-    return -error;
+    return error;
 }
 
 void pa_stream_close(pa_stream *stream, pa_thread *self)

@@ -641,7 +641,6 @@ cdef class GroupCore:
         cdef int answer = pa_group_add(self.group, stream.stream)
         if answer < 0:
             raise MemoryError
-        
 
     def discard(self, StreamCore stream not None):
         """See `StreamGroup.discard`."""
@@ -670,11 +669,13 @@ cdef class GroupCore:
             frame = bytes(memoryview(frame))
         data = PyBytes_AS_STRING(frame)
         length = PyBytes_GET_SIZE(frame)
-        full = <pa_stream **>malloc(room * sizeof(pa_stream *))
-        if full == NULL:
-            raise MemoryError
         if length >= PA_SHARE_FROM:
             shared = share(frame)
+        full = <pa_stream **>malloc(room * sizeof(pa_stream *))
+        if full == NULL:
+            if shared != NULL:
+                pa_shared_release(self.engine.engine, shared)
+            raise MemoryError
         with nogil:
             count = pa_group_broadcast(
                 self.group, thread, data, length, shared, code, excluded, full, room
