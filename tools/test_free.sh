@@ -44,7 +44,7 @@ print(chosen.name, *(name for name, why in refused if "asks for it" in why))
 export PYTHON_GIL=0
 for name in $engines; do
     echo "== without a GIL, the engine $name"
-    PROACTOR_ENGINE=$name $python -m pytest -q \
+    PROACTOR_ENGINE=$name $python -m pytest -q -n "${WORKERS:-4}" --dist worksteal \
         -m "not stress and not heavy" -p no:cacheprovider "$@" || status=1
     echo "== without a GIL, the engine $name under stress"
     PROACTOR_ENGINE=$name $python -m pytest -q -m stress --timeout 300 \

@@ -68,7 +68,8 @@ typedef struct {
 
 extern const pa_driver pa_driver_epoll, pa_driver_uring;
 
-/* driver_uring.c; with a socket's lock held, but for the first and the last */
+/* uring_owner.c, uring_receives.c, driver_uring.c; with a socket's lock held, but for the first and
+ * the last */
 struct pa_uring;
 int pa_uring_new(pa_engine *engine, const pa_uring_profile *profile);
 bool pa_uring_receives(const pa_stream *stream);   /* the ring, not readiness */
