@@ -81,6 +81,8 @@ class Acceptor:
         self._admit = admit
         self._lock = threading.Lock()
         self._resting = [Overlapped() for _ in range(options.accepts)]
+        self._begun = 0  # Started, and neither failed nor handled.
+        self._is_over = threading.Event()
         self._is_open = True
         self._is_paused = False
         self._silent_until = 0.0
@@ -93,10 +95,24 @@ class Acceptor:
         self._start_resting()
 
     def stop(self) -> None:
-        """Accept nothing more; those in flight end as packets that `_accepted` lets go."""
+        """Accept nothing more. Those in flight end as packets, which workers take: see `join`."""
         with self._lock:
             self._is_open = False
         self._listener.close()
+        self._ended(0)
+
+    def join(self, timeout: float) -> bool:
+        """Wait, after `stop`, until the packets of all accepts are handled; say whether they are.
+
+        One of them may bring a connection that was accepted before: nobody else would close it.
+        """
+        return self._is_over.wait(timeout)
+
+    def _ended(self, count: int) -> None:
+        with self._lock:
+            self._begun -= count
+            if not self._is_open and not self._begun:
+                self._is_over.set()
 
     def _start_resting(self) -> None:
         """Start every accept that rests, unless it is time to wait."""
@@ -108,10 +124,12 @@ class Acceptor:
                     self._pause(self._bucket.wait())
                     return
                 overlapped = self._resting.pop()
+                self._begun += 1
             try:
                 self._listener.accept(overlapped)
             except OSError as error:
                 self._failed(overlapped, error)
+                self._ended(1)
 
     def _pause(self, seconds: float) -> None:
         """Accept nothing for so long; the lock is held."""
@@ -126,16 +144,22 @@ class Acceptor:
     def _accepted(self, packet: CompletionPacket) -> None:
         """Take the packet of an accept: in a worker."""
         overlapped = packet.overlapped
-        if packet.error is not None:
-            self._failed(overlapped, packet.error)
-        else:
-            sock = overlapped.accepted
-            overlapped.accepted = None
+        try:
+            if packet.error is not None:
+                self._failed(overlapped, packet.error)
+                self._start_resting()
+                return
+            sock, overlapped.accepted = overlapped.accepted, None
             with self._lock:
                 self._resting.append(overlapped)
-        self._start_resting()
-        if packet.error is None:
-            self._admit(sock)
+                is_open = self._is_open
+            self._start_resting()
+            if is_open:
+                self._admit(sock)
+            else:
+                sock.abort()  # As if it had stayed in the backlog.
+        finally:
+            self._ended(1)
 
     def _failed(self, overlapped: Overlapped, error: OSError) -> None:
         with self._lock:

@@ -222,7 +222,9 @@ class Server:
                 break
         for session in self._census.sessions():
             session.give_up()
-        if not self._census.wait_until_empty(LAST_MOMENTS):
+        last = time.monotonic() + LAST_MOMENTS
+        self._acceptor.join(LAST_MOMENTS)  # One that was accepted last may be a session only now.
+        if not self._census.wait_until_empty(max(0.0, last - time.monotonic())):
             logger.error("%r: %d sessions do not end", self, len(self._census))
             return False
         return self._tell_cut_off(before, level)

@@ -67,7 +67,6 @@ class StreamConnection(ABC):
         "_state",
         "_stopped",
         "_totals",
-        "_view",
         "_winding_up",
         "desk",
         "id",
@@ -104,7 +103,6 @@ class StreamConnection(ABC):
         self._frames_a_turn = limits.frames_a_turn
         self._calls: deque[Callable[[], object]] = deque()
         self._buffer = bytearray()
-        self._view = memoryview(self._buffer)
         self._small_receives = 0
         self.receiving_by, self._sending_by = StreamOverlapped(), StreamOverlapped()
         self._totals = [0, 0, 0, 0]  # Bytes and frames received, bytes and packets sent.

@@ -73,7 +73,7 @@ class ReceivingStream(StreamConnection):
             if not self._buffer:
                 self._resize(SMALLEST_BUFFER)
             try:
-                count = self._socket.recv(self._view, self.receiving_by)
+                count = self._socket.recv(self._buffer, self.receiving_by)
             except OSError as error:
                 wanted = self._take_in(0, error)
             else:
@@ -145,7 +145,7 @@ class ReceivingStream(StreamConnection):
         decoder = self._decoder
         kept = decoder.pending
         try:
-            items = decoder.feed(bytes(self._view[:count]))
+            items = decoder.feed(bytes(memoryview(self._buffer)[:count]))
         except FramingError as error:
             items = list(error.items)
             self._poisoned(error.reason)
@@ -175,7 +175,6 @@ class ReceivingStream(StreamConnection):
 
     def _resize(self, size: int) -> None:
         self._buffer = bytearray(size)
-        self._view = memoryview(self._buffer)
 
     def _settle(self, taken: int) -> None:
         """Take the bytes of `taken` frames from the count; the lock is held."""
