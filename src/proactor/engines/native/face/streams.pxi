@@ -128,12 +128,14 @@ cdef class StreamCore:
 
     cdef int finish(self) except -1:
         """The end is told, or will never be: the engine lets go."""
-        self.is_stopped = self.is_finished = True
-        self.posted = None
+        cdef bint was_held
+        with cython.critical_section(self):
+            self.is_stopped = self.is_finished = True
+            was_held, self.is_held = self.is_held, False
+            self.posted = None
         self.received = None
         self.kept = None
-        if self.is_held:
-            self.is_held = False
+        if was_held:
             Py_DECREF(self)
         return 0
 
@@ -218,10 +220,11 @@ cdef class StreamCore:
 
     cdef int hold(self) except -1:
         """The engine keeps this until its end is told."""
-        if not self.is_held and not self.is_finished:
-            self.is_held = True
-            self.engine.has_streams = True
-            Py_INCREF(self)
+        with cython.critical_section(self):
+            if not self.is_held and not self.is_finished:
+                self.is_held = True
+                self.engine.has_streams = True
+                Py_INCREF(self)
         return 0
 
     def close(self):
@@ -252,16 +255,18 @@ cdef class StreamCore:
 
     def post(self, call):
         """See `Stream.post`."""
-        cdef list posted = self.posted
+        cdef bint is_taken
         if self.engine.dead:
             return False
-        if posted is None:
-            posted = self.posted = []
-        posted.append(call)
-        if pa_stream_post(self.stream):
-            return True
-        self.posted = None
-        return False
+        # In one step with what `tell` takes: a call that was taken runs, another one does not.
+        with cython.critical_section(self):
+            if self.posted is None:
+                self.posted = []
+            self.posted.append(call)
+            is_taken = pa_stream_post(self.stream)
+            if not is_taken:
+                self.posted.pop()
+        return is_taken
 
     # -- turns --
 
@@ -288,7 +293,8 @@ cdef class StreamCore:
     cdef int tell(self, uint32_t news) except -1:
         cdef list posted
         if news & PA_POSTED_CALLS:
-            posted, self.posted = self.posted, None
+            with cython.critical_section(self):
+                posted, self.posted = self.posted, None
             for call in posted or ():
                 try:
                     call()
