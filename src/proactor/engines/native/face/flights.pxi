@@ -105,10 +105,11 @@ def observe(operation):
 
 cdef int settle(Flight flight, operation) except -1:
     """Copy the result, once, to the operation and its overlapped."""
-    if not flight.is_settled:
-        flight.is_settled = True
-        take_result(flight, operation)
-        operation.publish()
+    with cython.critical_section(flight):
+        if not flight.is_settled:
+            take_result(flight, operation)
+            operation.publish()
+            flight.is_settled = True
     return 0
 
 
@@ -168,12 +169,14 @@ cdef object address_from(sockaddr_storage *address):
 cdef int publish_quick(Flight flight) except -1:
     """Copy the result, once, to the overlapped."""
     cdef uint32_t status = flight.op.status
-    if not flight.is_settled:
-        flight.is_settled = True
-        store(flight.overlapped, AT_TRANSFERRED, "transferred", flight.op.transferred)
-        store(flight.overlapped, AT_FLAGS, "flags", 0)
-        store(flight.overlapped, AT_ADDRESS, "address", None)
-        store(flight.overlapped, AT_STATUS, "_status", status)
+    overlapped = flight.overlapped
+    with cython.critical_section(overlapped):
+        if not flight.is_settled:
+            flight.is_settled = True
+            store(overlapped, AT_TRANSFERRED, "transferred", flight.op.transferred)
+            store(overlapped, AT_FLAGS, "flags", 0)
+            store(overlapped, AT_ADDRESS, "address", None)
+            store(overlapped, AT_STATUS, "_status", status)
     return 0
 
 
@@ -181,8 +184,10 @@ cdef int end_quick(Flight flight) except -1:
     """The indication is taken: the overlapped may be used again, the buffer is the user's."""
     PyBuffer_Release(&flight.view)
     publish_quick(flight)
-    if slot(flight.overlapped, AT_OPERATION) == <PyObject *>flight:
-        store(flight.overlapped, AT_OPERATION, "_operation", None)
+    overlapped = flight.overlapped
+    with cython.critical_section(overlapped):
+        if slot(overlapped, AT_OPERATION) == <PyObject *>flight:
+            store(overlapped, AT_OPERATION, "_operation", None)
     let_go(flight)
     return 0
 

@@ -61,6 +61,7 @@ cdef class SocketCore:
         cdef ThreadCore thread
         cdef pa_answer answer
         cdef uint64_t count
+        cdef bint is_free
         if (
             self.port is None
             or self.port.closed
@@ -71,7 +72,6 @@ cdef class SocketCore:
             or slot(overlapped, AT_EVENT) != <PyObject *>None
             or slot(overlapped, AT_ROUTINE) != <PyObject *>None
             or slot(overlapped, AT_SUPPRESS_PACKET) != <PyObject *>UNSUPPRESSED
-            or slot(overlapped, AT_OPERATION) != <PyObject *>None
         ):
             return NotImplemented
         flight = Flight.__new__(Flight)
@@ -90,12 +90,18 @@ cdef class SocketCore:
         flight.home = self
         flight.thread = thread
         flight.overlapped = overlapped
-        store(overlapped, AT_KIND, "kind", KIND_SEND if is_send else KIND_RECV)
-        store(overlapped, AT_SOCKET, "socket", facade)
-        store(overlapped, AT_TRANSFERRED, "transferred", 0)
-        store(overlapped, AT_ACCEPTED, "accepted", None)
-        store(overlapped, AT_STATUS, "_status", STATUS_PENDING_OBJECT)
-        store(overlapped, AT_OPERATION, "_operation", flight)
+        # In one step: two threads that use it at once must not both believe that it is free.
+        with cython.critical_section(overlapped):
+            is_free = slot(overlapped, AT_OPERATION) == <PyObject *>None
+            if is_free:
+                store(overlapped, AT_KIND, "kind", KIND_SEND if is_send else KIND_RECV)
+                store(overlapped, AT_SOCKET, "socket", facade)
+                store(overlapped, AT_TRANSFERRED, "transferred", 0)
+                store(overlapped, AT_ACCEPTED, "accepted", None)
+                store(overlapped, AT_STATUS, "_status", STATUS_PENDING_OBJECT)
+                store(overlapped, AT_OPERATION, "_operation", flight)
+        if not is_free:
+            return NotImplemented  # The long way says for what it is in flight.
         if not is_send:
             # Where several in a row have found nothing, the next most likely will find nothing
             # either: it only waits, which costs no system call. Now and then one looks again.
