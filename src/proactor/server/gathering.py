@@ -146,8 +146,9 @@ class Gathering(ABC):
             session.room.deliver(session, packet)
 
     def _hold_back(self, session: Session) -> None:
-        self._paused.add(session)
+        # In this order: whom `_at_turn` finds is paused already, and goes on after that.
         session._stream.pause()
+        self._paused.add(session)
         if len(self._mailbox) <= self._low:  # It has caught up in between, and does not look again.
             self._mailbox.wake()
 
