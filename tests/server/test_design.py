@@ -13,7 +13,7 @@ import pytest
 
 from proactor import Packet
 from tests.server.serving import Client
-from tests.support.sockets import LIMIT
+from tests.support.sockets import LIMIT, closed_address
 from tests.support.streams import eventually
 
 PROGRAM = """
@@ -43,8 +43,7 @@ class At:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ends it with SIGTERM")
 def test_the_program_of_the_design_runs_as_it_is_written():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = closed_address()[1]
     program = PROGRAM.replace("7777", str(port))  # The only change: one that is free.
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import select
 import socket
 import struct
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from proactor import OverlappedSocket
@@ -54,10 +56,15 @@ def plain_pair(family: int = socket.AF_INET) -> tuple[socket.socket, socket.sock
 
 
 def closed_address(family: int = socket.AF_INET) -> tuple[Any, ...]:
-    """Return a loopback address at which nobody listens."""
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind(loopback(family))
-        return tuple(probe.getsockname())
+    """Return a loopback address at which nobody listens, also later.
+
+    The port is none that a system chooses by itself: tests that run beside this one do not get it.
+    """
+    host = loopback(family)[0]
+    while True:
+        with socket.socket(family, socket.SOCK_STREAM) as probe, suppress(OSError):
+            probe.bind((host, 10_000 + secrets.randbelow(20_000)))
+            return tuple(probe.getsockname())
 
 
 def reset(sock: socket.socket | OverlappedSocket) -> None:
