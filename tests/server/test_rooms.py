@@ -474,13 +474,14 @@ def test_a_room_ticks_with_its_fixed_step(members):
 
     server, _, _ = members(1)
     room = Ticking(tick=0.02)
+    began = time.monotonic()
     server.add_room(room)
     room.journal.wait(lambda entries: len(entries) >= 10)
     server.close()
 
     steps = room.journal.of("tick")
     assert {step for step, _ in steps} == {0.02}
-    assert steps[9][1] - steps[0][1] >= 0.02 * 9 - 0.03
+    assert steps[9][1] - began >= 0.02 * 9  # The first may be late, and the others are not for it.
     statistics = room.tick_statistics()
     assert statistics.ticks == len(steps)
     assert statistics.latest >= statistics.lateness >= 0
