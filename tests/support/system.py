@@ -62,3 +62,15 @@ def family_parameters() -> list[object]:
 def has_gil() -> bool:
     """Say whether one thread of this interpreter runs at a time."""
     return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
+def allow_descriptors(count: int) -> bool:
+    """Let this process have so many descriptors; False if the system does not."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        return False
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    return True
