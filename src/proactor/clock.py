@@ -6,12 +6,20 @@ woken early and goes on never waits longer than its caller asked for.
 
 from __future__ import annotations
 
+import threading
 import time
 
 LONGEST_WAIT = 86400.0
 """The most seconds given to one system call; kernels refuse, or overflow at, far larger ones.
 
 A wait is a loop that looks at its deadline, so a longer time-out, also an infinite one, is met.
+"""
+
+LOOKS_AT_SIGNALS = 1.0
+"""Seconds after which a wait of the main thread looks whether a signal came.
+
+Python's handlers run there. A signal that comes in the moment between the interpreter's look and
+the system call that waits interrupts nothing: without another look Ctrl-C would be lost.
 """
 
 
@@ -33,3 +41,10 @@ def seconds_left(deadline: float | None) -> float | None:
     if deadline is None:
         return None
     return min(max(0.0, deadline - time.monotonic()), LONGEST_WAIT)
+
+
+def heeding_signals(timeout: float | None) -> float | None:
+    """Return how much of `timeout` the calling thread may give to one system call."""
+    if threading.get_ident() != threading.main_thread().ident:
+        return timeout
+    return LOOKS_AT_SIGNALS if timeout is None else min(timeout, LOOKS_AT_SIGNALS)

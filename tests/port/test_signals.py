@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -96,6 +97,23 @@ def test_ctrl_c_ends_a_wait_at_once_and_everything_goes_on(
         assert event.wait(0)
         queue_user_apc(threading.main_thread(), int)
         assert sleep_ex(LIMIT)
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_ctrl_c_in_the_moment_before_a_wait_is_heeded_a_little_later(
+    port: CompletionPort, peer_pair: PeerPair, name: str
+) -> None:
+    # Method: another thread notes the interrupt, as the C handler does, and interrupts no system
+    # call: as if it had come between the interpreter's last look and the call that waits.
+    with Event() as event:
+        begin = time.monotonic()
+        timer = threading.Timer(0.05, _thread.interrupt_main)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            WAITS[name](port, event, peer_pair[0])
+
+        assert time.monotonic() - begin < LIMIT / 2
+    timer.join()
 
 
 @pytest.mark.usefixtures("company")

@@ -36,7 +36,8 @@ def test_a_crowd_leaves_no_wrong_echo_and_nothing_behind(model, monkeypatch):
 
         traffic = served.traffic
         served.wait_for_sessions(0)
-        assert traffic.connects == sum(traffic.disconnects.values())
+        # A session is told of a little after it has gone.
+        assert traffic.wait_for(lambda: traffic.connects == sum(traffic.disconnects.values()))
         assert traffic.connects <= sum(crowd.endings.values())
         with served.client() as client:
             assert echo(client, pattern(1000)) == pattern(1000)

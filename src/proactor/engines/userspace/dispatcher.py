@@ -25,7 +25,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from proactor import errors, statuses
-from proactor.clock import seconds_left
+from proactor.clock import heeding_signals, seconds_left
 from proactor.engines.indications import RoutineCall, call_apc
 from proactor.engines.userspace.threads import ExitNotice, ThreadRecord
 
@@ -192,7 +192,7 @@ class Dispatcher:
         self._reactor.prepare()
         self.lock.release()
         try:
-            self._reactor.poll(timeout)
+            self._reactor.poll(heeding_signals(timeout))
         finally:
             self._lock_again()
             self._poller = None
@@ -219,6 +219,7 @@ class Dispatcher:
         self._parked.append(record)
         self.lock.release()
         taken = False
+        timeout = heeding_signals(timeout)
         try:
             taken = record.gate.acquire(timeout=-1 if timeout is None else timeout)
         finally:

@@ -20,7 +20,7 @@ from itertools import chain
 from typing import Any, cast
 
 from proactor import errors, statuses
-from proactor.clock import deadline_after, seconds_left
+from proactor.clock import deadline_after, heeding_signals, seconds_left
 from proactor.engines.contract import EngineDescription, EngineEvent, EngineSocket, WaitResult
 from proactor.engines.python.selectors.edges import EdgeWatch
 from proactor.engines.python.selectors.reactor import SelectorReactor
@@ -149,7 +149,7 @@ class SelectorsEngine:
                 record.private_wake = partial(waker.send, b"\0")
                 record.alertable = True
                 self._selecting[record] = None
-            left = seconds_left(deadline)
+            left = heeding_signals(seconds_left(deadline))
             found = poller.poll(None if left is None else max(1, int(left * 1000 + 0.999)))
             if any(number == self.reactor.fileno() for number, _ in found):
                 self.dispatcher.pump()
