@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from proactor.models import MODELS, Address, EchoServer, Reason, Traffic
@@ -137,6 +138,15 @@ def echo(client: socket.socket, message: bytes) -> bytes:
 def descriptors() -> int:
     """Return how many descriptors this process has open."""
     return len(os.listdir("/proc/self/fd"))
+
+
+def names_of_descriptors() -> list[str]:
+    """Return what each of them is, for the text of a failure."""
+    names = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # The one that lists them is closed by now.
+            names.append(f"{number}: {os.readlink(f'/proc/self/fd/{number}')}")
+    return names
 
 
 def close_waits(port: int) -> int:

@@ -8,10 +8,18 @@ import sys
 
 import pytest
 
-from tests.scenarios.serving import ALL_MODELS, COUNTS_DESCRIPTORS, Served, descriptors, echo
+from tests.scenarios.serving import (
+    ALL_MODELS,
+    COUNTS_DESCRIPTORS,
+    Served,
+    descriptors,
+    echo,
+    names_of_descriptors,
+)
 from tests.stress.crowd import Crowd
 from tests.stress.ledger import Ledger
 from tests.support.sockets import pattern
+from tests.support.streams import eventually
 
 SECONDS = float(os.environ.get("PROACTOR_STRESS_SECONDS", "4"))
 SEED = int(os.environ.get("PROACTOR_STRESS_SEED", random.randrange(1 << 32)))
@@ -44,5 +52,5 @@ def test_a_crowd_leaves_no_wrong_echo_and_nothing_behind(model, monkeypatch):
 
     ledger.check()
     if COUNTS_DESCRIPTORS:
-        assert descriptors() == before
+        assert eventually(lambda: descriptors() == before), names_of_descriptors()
     print(f"{model} on {sys.platform}: {dict(crowd.endings)}, {traffic.messages} messages")
