@@ -65,6 +65,19 @@ static void note_bytes(pa_stream *stream, size_t count)
     }
 }
 
+/* Where one receive is one buffer of the ring's, several full ones in a row tell that much is there. */
+void pa_stream_note_buffer(pa_stream *stream, size_t size, bool is_full)
+{
+    enum { MOST = 63 };
+    if (stream->bulky)
+        return;
+    stream->full_buffers = !is_full ? 0 : stream->full_buffers < MOST ? stream->full_buffers + 1 : MOST;
+    if (stream->full_buffers * size >= BULKY_FROM) {
+        stream->bulky = true;
+        stream->lean_receives = stream->full_buffers = 0;
+    }
+}
+
 /* The serving lock is held, too. */
 static void note_received(pa_stream *stream, size_t count)
 {

@@ -52,6 +52,7 @@ struct pa_stream {
     bool ring_asked;               /* in the driver's list, with a reference */
     bool bulky;                    /* so much comes at once that it is received in place */
     uint8_t lean_receives : 6;     /* how many in a row brought little although it is bulky */
+    uint8_t full_buffers : 6;      /* how many of the ring's came full in a row */
     bool in_turns : 1;             /* the turn may receive what is bulky */
     bool unread : 1;               /* and has to: something has come */
     bool ring_heard;               /* the ring's: it has received since the last look for missed ends */
@@ -82,6 +83,7 @@ bool pa_stream_wants_to_read(const pa_stream *stream);
 /* stream_receives.c */
 bool pa_stream_receive(pa_stream *stream, bool to_the_end, pa_wakes *wakes);
 void pa_stream_feed(pa_stream *stream, const uint8_t *bytes, size_t count, pa_wakes *wakes);
+void pa_stream_note_buffer(pa_stream *stream, size_t size, bool is_full);   /* the ring's */
 void pa_stream_peer_is_done(pa_stream *stream, pa_wakes *wakes);
 bool pa_stream_leaves_unread(pa_stream *stream, pa_wakes *wakes);   /* true: a turn receives */
 /* stream_sends.c */

@@ -166,6 +166,8 @@ static void received(pa_engine *engine, const struct uring_cqe *cqe, pa_wakes *w
         bool used_up = buffers_take(&uring->buffers, cqe, &bytes, &id);
         if (cqe->res > 0)
             pa_stream_feed(stream, bytes, (size_t)cqe->res, wakes);
+        if (!uring->profile.multishot)
+            pa_stream_note_buffer(stream, uring->buffers.size, (uint32_t)cqe->res == uring->buffers.size);
         stream->ring_heard = true;
         if (used_up)
             buffers_give(&uring->buffers, id);
