@@ -97,7 +97,7 @@ class _Run:
                 print_line(self.console, line)
             self.thread.start()
             with LiveLine(self.console, self.server, self.traffic) as live:
-                while self.thread.is_alive() and not stopping.wanted.wait(TICK):
+                while self.thread.is_alive() and not stopping.wait(TICK):
                     self._show(live)
                 self._stop(live)
         if self.failure is not None:

@@ -135,7 +135,7 @@ class _Run:
                 print_line(self.console, line)
             self.thread.start()
             with LiveView(self.console, self.server, self.order.report) as view:
-                while self.thread.is_alive() and not stopping.wanted.wait(TICK):
+                while self.thread.is_alive() and not stopping.wait(TICK):
                     self._show(view)
                 self._stop(view)
         if self.failure is not None:
