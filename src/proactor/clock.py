@@ -1,7 +1,8 @@
 """Monotonic deadlines: a relative time-out is turned into one once, at the public call.
 
 Every wait below a public call takes the time that is left from here, so that a wait which is
-woken early and goes on never waits longer than its caller asked for.
+woken early and goes on never waits longer than its caller asked for. The main thread, in which
+signal handlers run, waits in parts.
 """
 
 from __future__ import annotations
@@ -43,8 +44,13 @@ def seconds_left(deadline: float | None) -> float | None:
     return min(max(0.0, deadline - time.monotonic()), LONGEST_WAIT)
 
 
+def in_main_thread() -> bool:
+    """Say whether the calling thread is the one that runs signal handlers."""
+    return threading.get_ident() == threading.main_thread().ident
+
+
 def heeding_signals(timeout: float | None) -> float | None:
     """Return how much of `timeout` the calling thread may give to one system call."""
-    if threading.get_ident() != threading.main_thread().ident:
+    if not in_main_thread():
         return timeout
     return LOOKS_AT_SIGNALS if timeout is None else min(timeout, LOOKS_AT_SIGNALS)

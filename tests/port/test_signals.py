@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -114,6 +115,33 @@ def test_ctrl_c_in_the_moment_before_a_wait_is_heeded_a_little_later(
 
         assert time.monotonic() - begin < LIMIT / 2
     timer.join()
+
+
+NOTED_BY_ANOTHER = """
+import _thread, threading, time, proactor
+
+main = threading.current_thread()
+other = threading.Thread(target=proactor.queue_user_apc, args=[main, int])
+other.start()
+other.join()
+with proactor.CompletionPort() as port:
+    began = time.monotonic()
+    threading.Timer(0.05, _thread.interrupt_main).start()
+    try:
+        port.get(LIMIT)
+    except KeyboardInterrupt:
+        print(time.monotonic() - began < LIMIT / 2)
+"""
+
+
+def test_it_is_heeded_also_where_another_thread_was_the_first_to_speak_of_the_main_one():
+    # Goal: which thread is the main one is asked in it, not in the one that made its record.
+    program = NOTED_BY_ANOTHER.replace("LIMIT", str(LIMIT))
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=2 * LIMIT
+    )
+
+    assert (result.stdout, result.stderr) == ("True\n", "")
 
 
 @pytest.mark.usefixtures("company")

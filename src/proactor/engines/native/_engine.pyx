@@ -26,12 +26,11 @@ from libc.string cimport memcpy, memset
 import logging
 import os
 import socket
-import threading
 import weakref
 from types import MethodType
 
 from proactor import errors, statuses
-from proactor.clock import deadline_after
+from proactor.clock import LOOKS_AT_SIGNALS, deadline_after, in_main_thread
 from proactor.engines.contract import PortStatistics
 from proactor.engines.indications import RoutineCall
 from proactor.framing import Packet, broken_off
@@ -90,9 +89,7 @@ FIELDS = (
     "suppress_packet", "transferred",
 )
 cdef int64_t LONGEST_WAIT = 86400 * <int64_t>1000000000
-# Python's handlers run in the main thread. A signal that comes in the moment between the look for
-# signals and the system call that waits interrupts nothing: the next look is not far.
-cdef int64_t LOOKS_AT_SIGNALS = <int64_t>1000000000
+cdef int64_t MAIN_THREAD_WAIT = <int64_t>(LOOKS_AT_SIGNALS * 1e9)
 cdef object UNSUPPRESSED = False
 cdef object STATUS_PENDING_OBJECT = statuses.STATUS_PENDING
 cdef uint32_t STATUS_PENDING = statuses.STATUS_PENDING

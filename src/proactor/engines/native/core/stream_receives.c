@@ -50,6 +50,12 @@ static bool is_much(const pa_stream *stream, size_t count)
     return count + (stream->framing ? 0 : pa_inbox_size(&stream->inbox)) >= BULKY_FROM;
 }
 
+static void become_bulky(pa_stream *stream)
+{
+    stream->bulky = true;
+    stream->lean_receives = stream->full_buffers = 0;
+}
+
 static void note_bytes(pa_stream *stream, size_t count)
 {
     pa_engine *engine = pa_engine_of(stream);
@@ -57,8 +63,7 @@ static void note_bytes(pa_stream *stream, size_t count)
     stream->counts.bytes_received += count;
     stream->last_received = pa_recently(engine);
     if (is_much(stream, count)) {
-        stream->bulky = true;
-        stream->lean_receives = 0;
+        become_bulky(stream);
     } else if (stream->bulky && count < LEAN_BELOW && ++stream->lean_receives == LEAN_AT_MOST) {
         stream->bulky = false;
         stream->lean_receives = 0;
@@ -72,10 +77,8 @@ void pa_stream_note_buffer(pa_stream *stream, size_t size, bool is_full)
     if (stream->bulky)
         return;
     stream->full_buffers = !is_full ? 0 : stream->full_buffers < MOST ? stream->full_buffers + 1 : MOST;
-    if (stream->full_buffers * size >= BULKY_FROM) {
-        stream->bulky = true;
-        stream->lean_receives = stream->full_buffers = 0;
-    }
+    if (stream->full_buffers * size >= BULKY_FROM)
+        become_bulky(stream);
 }
 
 /* The serving lock is held, too. */

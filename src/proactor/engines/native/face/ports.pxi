@@ -97,7 +97,7 @@ cdef class PortCore:
         self, ThreadCore thread, pa_op **taken, int most, int64_t wait, bint alertable
     ) except? -1:
         cdef int64_t left = wait, end = 0
-        cdef int64_t longest = LOOKS_AT_SIGNALS if thread.is_main else LONGEST_WAIT
+        cdef int64_t longest = MAIN_THREAD_WAIT if thread.is_main else LONGEST_WAIT
         cdef int count
         cdef pa_bool interrupted = False
         if wait > 0:

@@ -19,7 +19,6 @@ cdef class ThreadCore:
         self.engine = engine
         self.record = record
         self.turns = []
-        self.is_main = threading.get_ident() == threading.main_thread().ident
         self.thread = pa_thread_new()
         if self.thread == NULL:
             raise MemoryError
@@ -31,6 +30,7 @@ cdef class ThreadCore:
 
     def make_current(self):
         """The calling thread is this one."""
+        self.is_main = in_main_thread()
         forget_current()
         Py_INCREF(self)
         set_current(<PyObject *>self)

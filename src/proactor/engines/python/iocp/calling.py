@@ -11,19 +11,13 @@ import threading
 import time
 from typing import Final
 
-from proactor.clock import seconds_left
+from proactor.clock import in_main_thread, seconds_left
 
 _SLICE: Final = 250
 _INFINITE: Final = 0xFFFFFFFF
-_main_thread: Final = threading.main_thread().ident
 
 # What ended a routine or an APC and is no `Exception` (a KeyboardInterrupt above all), by thread.
 _escaped: Final[dict[int, BaseException]] = {}
-
-
-def in_main_thread() -> bool:
-    """Say whether the calling thread is the one that runs signal handlers."""
-    return threading.get_ident() == _main_thread
 
 
 def next_slice(deadline: float | None) -> int:
