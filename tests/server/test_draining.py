@@ -76,11 +76,8 @@ def test_five_hundred_sessions_end_quickly_and_nothing_queued_is_lost(opened):
 
 
 def test_those_who_do_not_read_are_reset_at_the_deadline(serving, client):
-    player = recorded()
-    server = serving(player)
-    stuck = client(server, receive_buffer=4096)
-    player.journal.wait(lambda entries: entries)
-    fill(player.made[0])
+    server, stuck = full(serving, client)
+    player = server.session_class
     began = time.monotonic()
 
     assert server.drain(0.2) is False
@@ -101,7 +98,7 @@ def fill(session):
 
 
 def full(serving, client, **options):
-    """Return a server, its class, and a client that reads nothing while 500 KB wait for it."""
+    """Return a server, and a client that reads nothing while 500 KB wait for it."""
     player = recorded()
     server = serving(player, **options)
     stuck = client(server, receive_buffer=4096)

@@ -319,14 +319,14 @@ class StreamDesk:
 
         A packet brings a worker for the rest. Where the port is closed none comes, and all leaves.
         """
-        dirty, left = self.dirty, SLICE
+        dirty, sent = self.dirty, 0
         while dirty:
-            if not left and not self.is_closed:
+            if sent >= SLICE and not self.is_closed:
                 self._post_go_on()
                 return
             try:
                 stream = dirty.popleft()
             except IndexError:
                 return
-            left -= left > 0
+            sent += 1
             stream.send_now()
