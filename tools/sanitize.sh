@@ -39,7 +39,7 @@ drivers_of() {
 }
 is_alone() {
     case $1 in
-    abi | framing | refusals | send_queue | inbox | sockets | connections | stream_memory) true ;;
+    abi | framing | refusals | send_queue | inbox | sockets | connections) true ;;
     *) false ;;
     esac
 }

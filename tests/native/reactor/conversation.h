@@ -161,6 +161,18 @@ static inline int serve_turns(pa_port *port, pa_thread *self, int64_t timeout)
     return served;
 }
 
+/* A thread that serves until the port is closed. */
+__attribute__((unused)) static void *serve_until_closed(void *argument)
+{
+    world *w = argument;
+    pa_thread *self = pa_thread_new();
+    while (serve_turns(w->port, self, -1) >= 0)
+        continue;
+    pa_batch_end(self);
+    pa_thread_free(self);
+    return NULL;
+}
+
 /* Serve until it is so; fail after ten seconds. */
 #define UNTIL(w, condition)                                                                \
     do {                                                                                   \

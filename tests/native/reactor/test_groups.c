@@ -330,17 +330,6 @@ static void answer(conversation *c, pa_thread *self, const uint8_t *bytes, size_
     CHECK(pa_stream_send(c->stream, self, bytes, length, NULL, PA_NO_KEY) == PA_QUEUED);
 }
 
-static void *serve_until_closed(void *argument)
-{
-    world *w = argument;
-    pa_thread *self = pa_thread_new();
-    while (serve_turns(w->port, self, -1) >= 0)
-        continue;
-    pa_batch_end(self);
-    pa_thread_free(self);
-    return NULL;
-}
-
 static void the_hand_of_a_stalled_worker_is_served_by_others_each_turn_once(void)
 {
     enum { TURNS = 20, STALLED = 5 };

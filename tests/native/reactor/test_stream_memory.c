@@ -98,6 +98,40 @@ static void bytes_that_find_no_memory_end_the_stream_with_an_error(void)
     close_world(&w);
 }
 
+/* Nothing more comes that would try again. */
+static void an_end_for_whose_turn_there_was_no_memory_is_told_when_there_is(void)
+{
+    world w = open_world(1, -1, false);
+    conversation *c = converse(&w, NULL, NULL);
+    fails_from = sizeof(pa_op);
+    pa_stream_abort(c->stream, PA_END_ABORTED);
+    CHECK(c->stream->turn == PA_TURN_IDLE);
+    for (int i = 0; i < 5; i++)
+        serve_turns(w.port, w.self, 10 * MS);
+    CHECK(!atomic_load(&c->ends));
+    fails_from = 0;
+    UNTIL(&w, atomic_load(&c->ends) == 1);
+    CHECK(atomic_load(&c->end) == PA_END_ABORTED);
+    finish(&w, c);
+    close_world(&w);
+}
+
+static void it_is_told_by_a_thread_that_slept_for_good_too(void)
+{
+    world w = open_world(1, -1, false);
+    conversation *c = converse(&w, NULL, NULL);
+    pthread_t thread = start_thread(serve_until_closed, &w);
+    WAIT_FOR(atomic_load(&w.engine->state) == PA_ASLEEP);
+    fails_from = sizeof(pa_op);
+    pa_stream_abort(c->stream, PA_END_ABORTED);
+    fails_from = 0;
+    WAIT_FOR(atomic_load(&c->ends) == 1);
+    forget(c);
+    pa_port_close(w.port, NULL, NULL);
+    pthread_join(thread, NULL);
+    close_world(&w);
+}
+
 /* Nobody would tell it that there is room again. */
 static void a_stream_that_cannot_be_watched_any_more_ends_with_an_error(void)
 {
@@ -167,6 +201,10 @@ static const test_case tests[] = {
     {"a send that finds no memory is refused", a_send_that_finds_no_memory_is_refused},
     {"bytes that find no memory end the stream with an error",
      bytes_that_find_no_memory_end_the_stream_with_an_error},
+    {"an end for whose turn there was no memory is told when there is",
+     an_end_for_whose_turn_there_was_no_memory_is_told_when_there_is},
+    {"it is told by a thread that slept for good, too",
+     it_is_told_by_a_thread_that_slept_for_good_too},
     {"a stream that cannot be watched any more ends with an error",
      a_stream_that_cannot_be_watched_any_more_ends_with_an_error},
     {"a stream that cannot be watched at first says so",

@@ -15,17 +15,6 @@ typedef struct {
     bool ends_them;
 } melee;
 
-static void *serve(void *argument)
-{
-    melee *m = argument;
-    pa_thread *self = pa_thread_new();
-    while (serve_turns(m->w.port, self, -1) >= 0)
-        continue;
-    pa_batch_end(self);
-    pa_thread_free(self);
-    return NULL;
-}
-
 static unsigned next_random(unsigned *random)
 {
     *random = *random * 1103515245 + 12345;
@@ -109,7 +98,7 @@ static void begin(melee *m, int strokes, bool ends_them, bool threaded)
     for (int i = 0; i < STREAMS; i++)
         m->all[i] = converse(&m->w, &framing, &limits);
     for (int i = 0; i < WORKERS; i++)
-        m->workers[i] = start_thread(serve, m);
+        m->workers[i] = start_thread(serve_until_closed, &m->w);
     for (int i = 0; i < HAMMERS; i++)
         m->hammers[i] = start_thread(hammer, m);
     m->peer = start_thread(be_the_peers, m);
@@ -274,7 +263,7 @@ static void turns_of_workers_that_stall_are_served_once_and_answers_keep_their_o
             m.all[i]->on_frame = answer_late;
         }
         for (int i = 0; i < WORKERS; i++)
-            m.workers[i] = start_thread(serve, &m);
+            m.workers[i] = start_thread(serve_until_closed, &m.w);
         for (uint32_t round = 0; round < ROUNDS; round++) {
             uint8_t sent[BURST * 8], got[BURST * 8];
             size_t length = 0;

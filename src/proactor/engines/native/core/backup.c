@@ -2,7 +2,7 @@
  *
  * Without an I/O thread the kernel's news waits while every thread is in user code. This one looks
  * every few milliseconds, while there is something to look at, whether somebody polls; if nobody
- * does, it polls itself and gives way to whoever comes, and it looks for threads that stall. When
+ * does, it polls itself and gives way to whoever comes, and it looks for threads that stall and for turns that are due. When
  * nothing happens it sleeps.
  */
 #include "internal.h"
@@ -33,12 +33,11 @@ static void stand_in(pa_engine *engine)
     pthread_mutex_lock(&engine->lock);
 }
 
-/* Nobody runs the reactor, so nobody looks for threads that stall; the engine's lock is held before
- * and after. */
-static void look_for_stalls(pa_engine *engine)
+/* Nobody runs the reactor, so nobody looks; the engine's lock is held before and after. */
+static void look(pa_engine *engine)
 {
     pthread_mutex_unlock(&engine->lock);
-    pa_release_stalled(engine, pa_now());
+    pa_look(engine, pa_now());
     pthread_mutex_lock(&engine->lock);
 }
 
@@ -71,7 +70,7 @@ static void *look_after(void *argument)
         if (turns == seen && !engine->turning && pa_is_looked_for(engine))
             stand_in(engine);
         if (!engine->turning && atomic_load(&engine->watching))
-            look_for_stalls(engine);
+            look(engine);
         seen = atomic_load(&engine->counters.turns);
         if (is_over(engine))
             break;

@@ -84,6 +84,7 @@ typedef struct {
     size_t batch_bytes;            /* received by streams in this batch; likewise */
     _Atomic int64_t now;           /* of the last batch */
     _Atomic(pa_shared *) owed;
+    atomic_bool turns_due;         /* a stream found no memory for its turn */
     pthread_mutex_t lock;          /* a leaf; guards what follows */
     pa_stream **streams;           /* owned; by slot */
     uint32_t *spare;               /* slots below `used` that are free; lies behind `streams` */
@@ -109,7 +110,7 @@ struct pa_engine {
     _Atomic(pa_port *) default_port;
     atomic_int state;              /* of the reactor: running, asleep, or woken */
     atomic_bool dead;              /* this is a forked child */
-    atomic_bool watching;          /* a port starves: the reactor looks for stalls every tick */
+    atomic_bool watching;          /* the reactor looks every tick: see pa_watch */
     atomic_int active;             /* batches in progress: stale pointers may be in them */
     atomic_int armed;              /* sockets that are watched */
     atomic_int candidates_count;
@@ -161,8 +162,9 @@ void pa_turn_yield(pa_engine *engine, pa_thread *thread);
 bool pa_is_threaded(pa_engine *engine);
 /* A command has been left for whoever runs the reactor: wake it if it sleeps. */
 void pa_engine_wake_for_command(pa_engine *engine);
-/* The reactor must look for stalls from now on. */
+/* The reactor must look every tick from now on: for stalls, and for turns that are due. */
 void pa_watch(pa_engine *engine, pa_wakes *wakes);
+bool pa_look(pa_engine *engine, int64_t now);   /* one such look; false: it found nothing */
 bool pa_release_stalled(pa_engine *engine, int64_t now);
 void pa_drop_retired(pa_engine *engine);
 
@@ -268,6 +270,7 @@ void pa_flush_streams(pa_stream *dirty);
 void pa_pool_open(pa_stream_pool *pool);
 void pa_pool_close(pa_stream_pool *pool);
 void pa_streams_lose_port(pa_engine *engine, pa_port *port);
+bool pa_streams_schedule_due(pa_engine *engine);   /* turns that found no memory; false: none */
 
 /* -- ports and threads --------------------------------------------------------------------------- */
 

@@ -203,19 +203,25 @@ static void serve(pa_engine *engine, const pa_ready *ready, int count)
     pa_wake_all(&wakes);
 }
 
-/* Look for stalled threads every tick, until no port has starved for a while. */
-static void look_for_stalls(pa_engine *engine)
+bool pa_look(pa_engine *engine, int64_t now)
+{
+    bool was_due = pa_streams_schedule_due(engine);
+    return pa_release_stalled(engine, now) || was_due;
+}
+
+/* Look every tick, until nothing has been found for a while. */
+static void look_at_ticks(pa_engine *engine)
 {
     int64_t now = pa_now();
     if (now < engine->next_look)
         return;
     engine->next_look = now + PA_TICK_NS;
-    engine->idle_looks = pa_release_stalled(engine, now) ? 0 : engine->idle_looks + 1;
+    engine->idle_looks = pa_look(engine, now) ? 0 : engine->idle_looks + 1;
     if (engine->idle_looks < PA_IDLE_TICKS)
         return;
     engine->idle_looks = 0;
     atomic_store(&engine->watching, false);
-    if (pa_release_stalled(engine, now))   /* It began to starve just now. */
+    if (pa_look(engine, now))   /* It began to starve just now. */
         atomic_store(&engine->watching, true);
 }
 
@@ -247,7 +253,7 @@ int pa_turn(pa_engine *engine, int64_t timeout_ns, atomic_int *gate)
         serve(engine, ready, count);
     leave_batch(engine);
     if (atomic_load(&engine->watching))
-        look_for_stalls(engine);
+        look_at_ticks(engine);
     return count;
 }
 

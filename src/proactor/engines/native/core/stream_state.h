@@ -55,6 +55,7 @@ struct pa_stream {
     uint8_t full_buffers : 6;      /* how many of the ring's came full in a row */
     bool in_turns : 1;             /* the turn may receive what is bulky */
     bool unread : 1;               /* and has to: something has come */
+    bool turn_due : 1;             /* it wants a turn for which there was no memory */
     bool ring_heard;               /* the ring's: it has received since the last look for missed ends */
 };
 

@@ -56,6 +56,14 @@ bool pa_stream_hold_if_alive(pa_stream *stream)
     return false;
 }
 
+/* There is no memory for its turn: the reactor tries again at its next look. */
+static void note_due(pa_stream *stream, pa_wakes *wakes)
+{
+    pa_engine *engine = pa_engine_of(stream);
+    atomic_store(&engine->pool.turns_due, true);
+    pa_watch(engine, wakes);
+}
+
 void pa_stream_schedule(pa_stream *stream, pa_wakes *wakes)
 {
     if (stream->turn == PA_TURN_RUNNING)
@@ -63,8 +71,11 @@ void pa_stream_schedule(pa_stream *stream, pa_wakes *wakes)
     if (stream->turn != PA_TURN_IDLE || stream->over)
         return;
     pa_op *op = malloc(sizeof *op);
-    if (!op)
-        return;   /* The next thing that comes tries again. */
+    stream->turn_due = !op;
+    if (!op) {
+        note_due(stream, wakes);
+        return;
+    }
     op->kind = PA_TURN;
     op->owner = stream;
     op->result_flags = 0;
@@ -108,26 +119,47 @@ void pa_stream_disown(pa_stream *stream)
     pa_stream_release(stream);
 }
 
+/* The stream of the first slot from `*slot` on that has one, with a reference; NULL: there is none. */
+static pa_stream *next_alive(pa_stream_pool *pool, uint32_t *slot)
+{
+    pa_stream *found = NULL;
+    pthread_mutex_lock(&pool->lock);
+    while (!found && *slot < pool->used) {
+        pa_stream *stream = pool->streams[(*slot)++];
+        if (stream && pa_stream_hold_if_alive(stream))
+            found = stream;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return found;
+}
+
 void pa_streams_lose_port(pa_engine *engine, pa_port *port)
 {
-    pa_stream_pool *pool = &engine->pool;
-    pthread_mutex_lock(&pool->lock);
-    uint32_t used = pool->used;
-    pthread_mutex_unlock(&pool->lock);
-    for (uint32_t slot = 0; slot < used; slot++) {
-        pthread_mutex_lock(&pool->lock);
-        pa_stream *stream = pool->streams[slot];
-        bool alive = stream && pa_stream_hold_if_alive(stream);
-        pthread_mutex_unlock(&pool->lock);
-        if (!alive)
+    pa_stream *stream;
+    for (uint32_t slot = 0; (stream = next_alive(&engine->pool, &slot)); pa_stream_release(stream)) {
+        if (atomic_load(&stream->socket->port) != port)
             continue;
-        if (atomic_load(&stream->socket->port) == port) {
-            pthread_mutex_lock(&stream->socket->lock);
-            pa_stream_lose(stream);
-            pthread_mutex_unlock(&stream->socket->lock);
-        }
-        pa_stream_release(stream);
+        pthread_mutex_lock(&stream->socket->lock);
+        pa_stream_lose(stream);
+        pthread_mutex_unlock(&stream->socket->lock);
     }
+}
+
+bool pa_streams_schedule_due(pa_engine *engine)
+{
+    if (!atomic_load_explicit(&engine->pool.turns_due, memory_order_relaxed))
+        return false;
+    atomic_store(&engine->pool.turns_due, false);   /* Before it looks: who fails now sets it again. */
+    pa_wakes wakes = {0};
+    pa_stream *stream;
+    for (uint32_t slot = 0; (stream = next_alive(&engine->pool, &slot)); pa_stream_release(stream)) {
+        pthread_mutex_lock(&stream->socket->lock);
+        if (stream->turn_due)
+            pa_stream_schedule(stream, &wakes);
+        pthread_mutex_unlock(&stream->socket->lock);
+    }
+    pa_wake_all(&wakes);
+    return true;
 }
 
 /* The turn says, with the lock held, how much of what it has taken is left; receive again if it is
