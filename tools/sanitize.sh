@@ -34,7 +34,7 @@ if setarch "$(uname -m)" -R true 2>/dev/null; then fixed="setarch $(uname -m) -R
 # On what else than readiness a test of the engine runs; and which need no thread sanitizer.
 drivers_of() {
     case $1 in
-    streams | stream_in_turns | stream_sends | stream_ring | stream_races | stream_memory | groups) echo "multishot classic basic" ;;
+    streams | stream_in_turns | stream_sends | stream_ring | stream_races | stream_memory | groups | hands) echo "multishot classic basic" ;;
     esac
 }
 is_alone() {

@@ -220,6 +220,48 @@ def test_a_turn_that_blocks_holds_up_none_of_its_batch(opened):
         leave.set()
 
 
+def test_a_turn_that_says_that_it_blocks_holds_up_none_of_its_batch(opened):
+    def block(_) -> None:
+        with served.port.blocking():
+            leave.wait(LIMIT)
+
+    served = opened(Served(2))
+    leave = threading.Event()
+    sinks: list[Recorder] = [Echo(), *[Recorder() for _ in range(8)]]
+    sinks[1].on_received = block
+    try:
+        peers = begin_together(served, sinks, opened)
+        for sink in sinks[2:]:
+            assert sink.wait_for("received", timeout=LIMIT / 2) == [b"x"]
+        assert read_exactly(peers[0], 1) == b"x"
+    finally:
+        leave.set()
+
+
+def test_a_turn_that_serves_its_port_loses_none_of_its_batch(opened):
+    served = opened(Served(1))
+    sinks = [Recorder() for _ in range(8)]
+    sinks[0].on_received = lambda _: served.port.serve(8, 0)
+    begin_together(served, sinks, opened)
+
+    for sink in sinks:
+        assert sink.wait_for("received") == [b"x"]
+
+
+def test_a_turn_that_serves_another_port_loses_none_of_its_batch(port, opened):
+    served = opened(Served(1))
+    sinks = [Recorder() for _ in range(8)]
+    elsewhere = Recorder()
+    stream, peer = open_stream(port, elsewhere)
+    opened(peer)
+    stream.post(lambda: None)
+    sinks[0].on_received = lambda _: port.serve(8, 0)
+    begin_together(served, sinks, opened)
+
+    for sink in sinks:
+        assert sink.wait_for("received") == [b"x"]
+
+
 def test_a_thread_in_get_goes_on_where_one_in_serve_is_blocked(opened):
     served = opened(Served(1))
     leave = threading.Event()

@@ -310,6 +310,18 @@ static inline pa_stream_statistics counts_of(conversation *c)
     return counts;
 }
 
+/* The peer reads just `text`; "": nothing is there. */
+static inline bool reads(conversation *c, const char *text)
+{
+    char got[64];
+    size_t length = strlen(text);
+    struct pollfd ready = {.fd = c->peer, .events = POLLIN};
+    if (length && poll(&ready, 1, 5000) != 1)
+        return false;
+    ssize_t count = recv(c->peer, got, sizeof got, MSG_DONTWAIT);
+    return length ? count == (ssize_t)length && memcmp(got, text, length) == 0 : count < 0;
+}
+
 /* Read to the end of the stream; how many bytes, or -errno. */
 static inline ssize_t read_to_the_end(int fd, uint8_t *into, size_t room)
 {

@@ -1,4 +1,4 @@
-/* Groups: one packet to many; and what the end of a port or of a worker means for streams. */
+/* Groups: one packet to many; and what the end of a port means for streams. */
 #include "conversation.h"
 
 enum { MANY = 40 };
@@ -8,17 +8,6 @@ static size_t broadcast(pa_group *group, const char *text, pa_stream *exclude, p
 {
     return pa_group_broadcast(group, NULL, text, strlen(text), NULL, PA_NO_KEY, exclude, refused,
                               room);
-}
-
-static bool reads(conversation *c, const char *text)
-{
-    char got[64];
-    size_t length = strlen(text);
-    struct pollfd ready = {.fd = c->peer, .events = POLLIN};
-    if (length && poll(&ready, 1, 5000) != 1)
-        return false;
-    ssize_t count = recv(c->peer, got, sizeof got, MSG_DONTWAIT);
-    return length ? count == (ssize_t)length && memcmp(got, text, length) == 0 : count < 0;
 }
 
 static void a_broadcast_reaches_every_member_but_the_excluded_one(void)
@@ -305,70 +294,6 @@ static void a_stream_that_nobody_keeps_is_over_for_those_who_know_it(void)
     close_world(&w);
 }
 
-/* -- a worker stalls -- */
-
-typedef struct {
-    world *w;
-    conversation *stalls;          /* its frame is what the worker hangs in */
-    atomic_bool is_stalled, go_on;
-    pthread_barrier_t begun;
-} stall;
-
-static void hang_in_a_turn(conversation *c, pa_thread *self, const uint8_t *bytes, size_t length)
-{
-    stall *s = c->context;
-    (void)self, (void)bytes, (void)length;
-    if (c != s->stalls)
-        return;
-    atomic_store(&s->is_stalled, true);
-    while (!atomic_load(&s->go_on))
-        usleep(500);
-}
-
-static void answer(conversation *c, pa_thread *self, const uint8_t *bytes, size_t length)
-{
-    CHECK(pa_stream_send(c->stream, self, bytes, length, NULL, PA_NO_KEY) == PA_QUEUED);
-}
-
-static void the_hand_of_a_stalled_worker_is_served_by_others_each_turn_once(void)
-{
-    enum { TURNS = 20, STALLED = 5 };
-    world w = open_world(1, 20 * MS, true);
-    stall s = {.w = &w};
-    conversation *all[TURNS];
-    for (int i = 0; i < TURNS; i++) {
-        all[i] = converse(&w, NULL, NULL);
-        all[i]->context = &s;
-        all[i]->on_frame = i == STALLED ? hang_in_a_turn : answer;
-        send_all(all[i]->peer, "hello", 5);
-        WAIT_FOR(state_of(all[i]).inbox_bytes == 5);   /* So all are queued, in this order. */
-    }
-    s.stalls = all[STALLED];
-    pthread_t threads[2];
-    threads[0] = start_thread(serve_until_closed, &w);
-    WAIT_FOR(atomic_load(&s.is_stalled));
-    threads[1] = start_thread(serve_until_closed, &w);
-    for (int i = 0; i < TURNS; i++)
-        if (i != STALLED)
-            CHECK(reads(all[i], "hello"));   /* Those before it in the hand, and those behind. */
-    for (int i = 0; i < TURNS; i++)
-        if (i != STALLED)
-            WAIT_FOR(atomic_load(&all[i]->turns) == 1);
-    atomic_store(&s.go_on, true);
-    WAIT_FOR(atomic_load(&all[STALLED]->bytes) == 5);
-    for (int i = 0; i < TURNS; i++) {
-        CHECK(atomic_load(&all[i]->turns) == 1 && atomic_load(&all[i]->frames) == 1);
-        pa_stream_abort(all[i]->stream, PA_END_ABORTED);
-        WAIT_FOR(atomic_load(&all[i]->ends) == 1);
-    }
-    pa_port_close(w.port, NULL, NULL);
-    pthread_join(threads[0], NULL);
-    pthread_join(threads[1], NULL);
-    for (int i = 0; i < TURNS; i++)
-        forget(all[i]);
-    close_world(&w);
-}
-
 static const test_case tests[] = {
     {"a broadcast reaches every member but the excluded one",
      a_broadcast_reaches_every_member_but_the_excluded_one},
@@ -386,8 +311,6 @@ static const test_case tests[] = {
      an_engine_is_freed_while_its_ring_still_has_receives},
     {"a stream that nobody keeps is over for those who know it",
      a_stream_that_nobody_keeps_is_over_for_those_who_know_it},
-    {"the hand of a stalled worker is served by others, each turn once",
-     the_hand_of_a_stalled_worker_is_served_by_others_each_turn_once},
 };
 
 MAIN(tests)

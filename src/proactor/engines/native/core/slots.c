@@ -83,7 +83,7 @@ void pa_hand(pa_port *port, pa_op *op, pa_wakes *wakes)
     pa_open_gate(thread, wakes);
 }
 
-/* -- what a thread holds in its hand -- */
+/* -- what a thread holds in its hand: a thread without a slot holds nothing that it has not begun -- */
 
 pa_op **pa_thread_hand(pa_thread *thread) { return thread->hand; }
 
@@ -102,9 +102,12 @@ pa_op *pa_hand_next(pa_thread *thread)
     return next < thread->hand_count ? thread->hand[next] : NULL;
 }
 
-/* Put what a stalled thread has not begun back where it came from: before all that came later. */
+/* Put what `thread`, which has a slot here, has not begun back where it came from: before all that
+ * came later. */
 void pa_take_hand_back(pa_port *port, pa_thread *thread)
 {
+    if (atomic_load(&thread->hand_next) >= thread->hand_count)
+        return;
     int next = atomic_exchange(&thread->hand_next, PA_HAND);
     for (int i = thread->hand_count - 1; i >= next; i--) {
         pa_op *op = thread->hand[i];
@@ -128,21 +131,22 @@ void pa_release_waiters(pa_port *port, pa_wakes *wakes)
         pa_hand(port, pa_pop_packet(port), wakes);
 }
 
-static void give_back(pa_port *port, pa_thread *thread, pa_wakes *wakes)
-{
-    pa_leave_slot(port, thread);
-    pa_release_waiters(port, wakes);
-}
-
+/* What its earlier turns have queued leaves, and what it has not begun is for others. */
 bool pa_give_slot_up(pa_thread *thread, pa_port *port)
 {
     pa_wakes wakes = {0};
+    pa_stream *sealed = NULL;
     pthread_mutex_lock(&port->lock);
     bool held = atomic_load(&thread->slot) == port;
-    if (held)
-        give_back(port, thread, &wakes);
+    if (held) {
+        sealed = atomic_exchange(&thread->sealed, NULL);
+        pa_take_hand_back(port, thread);
+        pa_leave_slot(port, thread);
+        pa_release_waiters(port, &wakes);
+    }
     pthread_mutex_unlock(&port->lock);
     pa_wake_all(&wakes);
+    pa_flush_streams(sealed);
     if (held)
         pa_turn_pass_on(port->engine, NULL, NULL);   /* Others may take packets now. */
     return held;

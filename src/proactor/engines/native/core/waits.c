@@ -9,6 +9,14 @@ static int fill(pa_port *port, pa_thread *self, pa_op **out, int limit, pa_wakes
     self->handed = NULL;
     if (handed) {
         out[count++] = handed;
+        if (atomic_load(&self->slot) != port) {
+            /* It came so late that it was counted as stalled: the slot, and what is queued, are for
+             * another thread now, unless there is another slot. */
+            if (pa_is_full(port) || port->closed)
+                limit = 1;
+            else
+                pa_take_slot(port, self);
+        }
     } else if (pa_may_take(port)) {
         out[count++] = pa_pop_packet(port);
         pa_take_slot(port, self);
@@ -22,12 +30,14 @@ static int fill(pa_port *port, pa_thread *self, pa_op **out, int limit, pa_wakes
     return count;
 }
 
-/* A thread that comes back gives its slot up, and takes what is queued before an older waiter gets
- * the slot. How many packets it took, or -EBADF. The lock is held. */
+/* A thread that comes back, perhaps in the middle of its hand, gives that and its slot up, and takes
+ * what is queued before an older waiter gets the slot. How many packets it took, or -EBADF. The lock is held. */
 static int enter(pa_port *port, pa_thread *self, pa_op **out, int limit, pa_wakes *wakes)
 {
-    if (atomic_load(&self->slot) == port)
+    if (atomic_load(&self->slot) == port) {
+        pa_take_hand_back(port, self);
         pa_leave_slot(port, self);
+    }
     return port->closed ? -EBADF : fill(port, self, out, limit, wakes);
 }
 
