@@ -109,8 +109,8 @@ def test_ctrl_c_in_the_moment_before_a_wait_is_heeded_a_little_later(
     with Event() as event:
         begin = time.monotonic()
         timer = threading.Timer(0.05, _thread.interrupt_main)
-        timer.start()
         with pytest.raises(KeyboardInterrupt):
+            timer.start()
             WAITS[name](port, event, peer_pair[0])
 
         assert time.monotonic() - begin < LIMIT / 2

@@ -16,6 +16,12 @@ class Beating(Recorded):
     heartbeat_packet = PING
 
 
+class Pausing(Recorded):
+    def on_connected(self) -> None:
+        self.pause()
+        super().on_connected()
+
+
 def test_a_silent_session_is_closed_as_idle(serving, client):
     player = recorded()
     server = serving(player, idle_timeout=0.1)
@@ -42,12 +48,11 @@ def test_traffic_keeps_a_session_alive(serving, client):
 
 
 def test_a_session_that_we_have_paused_is_not_idle(serving, client):
-    player = recorded()
+    player = recorded(Pausing)
     server = serving(player, idle_timeout=0.05)
     one = client(server)
     player.journal.wait(lambda entries: entries)
     session = player.made[0]
-    session.pause()
     assert not threading.Event().wait(0.25)  # Several times the limit.
     assert session.state is SessionState.OPEN
     session.resume()
