@@ -6,10 +6,10 @@ import time
 from typing import Final
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from proactor.cli import shown
+from proactor.cli.foot import TerminalFoot
 from proactor.cli.traffic_lines import TrafficLines
 from proactor.models import EchoServer
 
@@ -17,7 +17,7 @@ PERIOD: Final = 0.5
 """Seconds over which the rates are taken."""
 
 
-class LiveLine:
+class LiveLine(TerminalFoot):
     """Sessions, messages and bytes a second, redrawn by `refresh` in the thread that prints.
 
     A context manager: the line is there inside the block, on a terminal only.
@@ -25,23 +25,21 @@ class LiveLine:
 
     def __init__(self, console: Console, server: EchoServer, traffic: TrafficLines) -> None:
         """Prepare a line about `server`."""
+        super().__init__(console)
         self._server = server
         self._traffic = traffic
-        self._live = None
-        if console.is_terminal and not console.is_dumb_terminal:
-            self._live = Live("", console=console, auto_refresh=False, transient=True)
         self._since = time.monotonic()
         self._seen = self._counters()
 
     def refresh(self) -> None:
         """Redraw the line if its period is over."""
         passed = time.monotonic() - self._since
-        if self._live is None or passed < PERIOD:
+        if not self.is_shown or passed < PERIOD:
             return
         counters = self._counters()
         rates = [(new - old) / passed for new, old in zip(counters, self._seen, strict=True)]
         self._since, self._seen = time.monotonic(), counters
-        self._live.update(self._line(*rates), refresh=True)
+        self.redraw(self._line(*rates))
 
     def _counters(self) -> tuple[int, int, int]:
         traffic = self._traffic
@@ -55,14 +53,3 @@ class LiveLine:
             f"   {shown.byte_count(bytes_in)}/s in   {shown.byte_count(bytes_out)}/s out",
             style="reverse",
         )
-
-    def __enter__(self) -> LiveLine:
-        """Show the line."""
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Take the line away."""
-        if self._live is not None:
-            self._live.stop()

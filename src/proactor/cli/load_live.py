@@ -6,10 +6,10 @@ import time
 from typing import Final
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from proactor.cli import shown
+from proactor.cli.foot import TerminalFoot
 from proactor.load import Histogram, LoadPlan, Moment
 from proactor.load.generator import Phase
 
@@ -17,7 +17,7 @@ PERIOD: Final = 0.5
 """Seconds over which the rate and the percentiles of the line are taken."""
 
 
-class LoadLine:
+class LoadLine(TerminalFoot):
     """What the load does now, redrawn by `refresh` in the thread that runs it.
 
     A context manager: the line is there inside the block, on a terminal only.
@@ -25,10 +25,8 @@ class LoadLine:
 
     def __init__(self, console: Console, plan: LoadPlan) -> None:
         """Prepare a line about a run of `plan`."""
+        super().__init__(console)
         self._plan = plan
-        self._live = None
-        if console.is_terminal and not console.is_dumb_terminal:
-            self._live = Live("", console=console, auto_refresh=False, transient=True)
         self._since = time.monotonic()
         self._replies = 0
         self._latencies = Histogram()
@@ -37,12 +35,12 @@ class LoadLine:
         """Redraw the line if its period is over."""
         now = time.monotonic()
         passed = now - self._since
-        if self._live is None or passed < PERIOD:
+        if not self.is_shown or passed < PERIOD:
             return
         latencies, replies = moment.latencies(), moment.counts.replies
         line = self._line(moment, (replies - self._replies) / passed, latencies)
         self._since, self._replies, self._latencies = now, replies, latencies
-        self._live.update(line, refresh=True)
+        self.redraw(line)
 
     def _line(self, moment: Moment, rate: float, latencies: Histogram) -> Text:
         counts = moment.counts
@@ -71,14 +69,3 @@ class LoadLine:
                 return f"{passed:.0f} of {plan.duration:.0f} s"
             case _:
                 return f"awaiting {counts.outstanding:,} replies"
-
-    def __enter__(self) -> LoadLine:
-        """Show the line."""
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Take the line away."""
-        if self._live is not None:
-            self._live.stop()

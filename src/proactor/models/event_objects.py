@@ -19,26 +19,20 @@ from proactor import (
     enum_network_events,
     event_select,
 )
-from proactor.models.echo import EchoServer, failure_reason
-from proactor.models.event_groups import EventGroups
+from proactor.models.echo import failure_reason
+from proactor.models.event_server import EventServer
 from proactor.models.readiness import SCRATCH_SIZE, ReadySession
 from proactor.models.traffic import Address, Reason
 
 
-class EventSelectServer(EchoServer):
+class EventSelectServer(EventServer):
     """A thread for each group of sockets; one of them also accepts."""
 
     model = "event-select"
 
     def _open(self) -> None:
-        self._groups = EventGroups("event-select", self._resume_accepting)
+        super()._open()
         self.scratch = _Scratch()
-
-    def _wake(self) -> None:
-        self._groups.stop()
-
-    def _close(self) -> None:
-        self._groups.close()
 
     def _run(self) -> None:
         self._groups.add(_Door(self))
@@ -53,20 +47,11 @@ class EventSelectServer(EchoServer):
         """Accept one client, if there is one, and give it to a group."""
         # Accepting re-enables FD_ACCEPT: the next client signals the event again.
         sock = None if self._pause.is_on else self._accept()
-        peer = None if sock is None else self._admit(sock)
-        if sock is None or peer is None:
-            return
-        try:
-            session = _Session(self, sock, peer)
-        except OSError as error:
-            sock.close()
-            self._accept_failed(error)
-            return
-        self._enter(session)
-        try:
-            self._groups.add(session)
-        except (OSError, RuntimeError) as error:
-            session.end(failure_reason(error, peer))
+        if sock is not None:
+            self._take_in(sock)
+
+    def _session(self, sock: OverlappedSocket, peer: Address) -> _Session:
+        return _Session(self, sock, peer)
 
 
 class _Scratch(threading.local):

@@ -10,29 +10,19 @@ from __future__ import annotations
 from proactor import Event, OperationKind, Overlapped, OverlappedSocket
 from proactor.models.echo import (
     STOP_TIMEOUT,
-    EchoServer,
     failure_reason,
     finish_sending,
 )
-from proactor.models.event_groups import EventGroups
+from proactor.models.event_server import EventServer
 from proactor.models.traffic import Address, Reason
 
 BUFFER_SIZE = 16 * 1024
 
 
-class OverlappedEventServer(EchoServer):
+class OverlappedEventServer(EventServer):
     """A thread for each group of operations; one of them also accepts."""
 
     model = "overlapped-event"
-
-    def _open(self) -> None:
-        self._groups = EventGroups("overlapped-event", self._resume_accepting)
-
-    def _wake(self) -> None:
-        self._groups.stop()
-
-    def _close(self) -> None:
-        self._groups.close()
 
     def _run(self) -> None:
         self._door = _Door(self)
@@ -61,20 +51,10 @@ class OverlappedEventServer(EchoServer):
             return
         sock: OverlappedSocket = accept.accepted
         accept.accepted = None
-        peer = self._admit(sock)
-        if peer is None:
-            return
-        try:
-            session = _Session(self, sock, peer)
-        except OSError as error:
-            sock.close()
-            self._accept_failed(error)
-            return
-        self._enter(session)
-        try:
-            self._groups.add(session)
-        except (OSError, RuntimeError) as error:
-            session.end(failure_reason(error, peer))
+        self._take_in(sock)
+
+    def _session(self, sock: OverlappedSocket, peer: Address) -> _Session:
+        return _Session(self, sock, peer)
 
 
 class _Door:

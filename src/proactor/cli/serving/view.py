@@ -10,10 +10,10 @@ import time
 from typing import Final
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from proactor.cli import shown
+from proactor.cli.foot import TerminalFoot
 from proactor.server import DisconnectReason, Server, ServerStatistics
 
 PERIOD: Final = 0.5
@@ -102,7 +102,7 @@ def _rare(now: ServerStatistics) -> list[str]:
     return [text for text, count in counts.items() if count]
 
 
-class LiveView:
+class LiveView(TerminalFoot):
     """The view at the foot of a terminal, redrawn by `refresh` in the thread that prints.
 
     A context manager: it is there inside the block, and on a terminal only.
@@ -113,13 +113,11 @@ class LiveView:
 
     def __init__(self, console: Console, server: Server, report: float | None) -> None:
         """Prepare a view of `server`."""
+        super().__init__(console)
         self._console = console
         self._server = server
         self._workers = server.options.workers
-        self._live = None
-        if console.is_terminal and not console.is_dumb_terminal:
-            self._live = Live("", console=console, auto_refresh=False, transient=True)
-        self._period = report if self._live is None else PERIOD
+        self._period = PERIOD if self.is_shown else report
         self._since = time.monotonic()
         self._before = server.statistics()
 
@@ -132,19 +130,8 @@ class LiveView:
         statistics = self._server.statistics()
         view = (statistics, self._before, passed, self._workers)
         self._since, self._before = now, statistics
-        if self._live is None:
+        if not self.is_shown:
             return status_line(*view) if _is_news(statistics, view[1]) else None
         lines = packed(parts_of(*view), self._console.width)
-        self._live.update(Text("\n".join(lines), style="reverse", no_wrap=True), refresh=True)
+        self.redraw(Text("\n".join(lines), style="reverse", no_wrap=True))
         return None
-
-    def __enter__(self) -> LiveView:
-        """Show the view."""
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Take the view away."""
-        if self._live is not None:
-            self._live.stop()
