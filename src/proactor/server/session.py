@@ -40,7 +40,6 @@ _REASONS = {
     StreamEnd.ERROR: DisconnectReason.ERROR,
 }
 
-
 _CALLED_BY_THE_STREAM = {
     "received": "received",
     "told": "backpressure",
