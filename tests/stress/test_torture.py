@@ -1,5 +1,6 @@
-"""The server core under clients that connect, speak, stall, flood, lie, half-close and reset.
+"""The server core under clients that misbehave, and handlers that stall and block now and then.
 
+The clients connect, speak, stall, flood, lie, half-close and reset.
 ``make stress`` does it for some seconds. ``PROACTOR_TORTURE=2000x60`` asks for 2,000 clients and a
 minute.
 """
@@ -8,12 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import itertools
 import json
 import os
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 
 import psutil
@@ -43,8 +46,14 @@ class Books:
 books = Books()
 
 
+HESITATION = 0.008
+"""Seconds, more than the time after which a worker counts as stalled."""
+
+
 class Victim(Session):
-    """Sends back what it gets."""
+    """Sends back what it gets; one packet in some hundreds takes long, half of these say so."""
+
+    turns = itertools.count()
 
     framing = FRAMING
 
@@ -59,7 +68,13 @@ class Victim(Session):
             self.owner = owner
         elif owner != self.owner:
             books.strangers += 1
+        turn = next(self.turns) % 500
+        if turn == 100:
+            time.sleep(HESITATION)
         self.send(packet)
+        if turn == 400:
+            with self.server.port.blocking():
+                time.sleep(HESITATION)
 
     def on_disconnected(self, reason: DisconnectReason) -> None:
         with books.lock:
