@@ -2,8 +2,8 @@
  *
  * Without an I/O thread the kernel's news waits while every thread is in user code. This one looks
  * every few milliseconds, while there is something to look at, whether somebody polls; if nobody
- * does, it polls itself and gives way to whoever comes, and it looks for threads that stall and for turns that are due. When
- * nothing happens it sleeps.
+ * does, it polls itself and gives way to whoever comes, and it looks for threads that stall and for
+ * turns that are due. When nothing happens it sleeps.
  */
 #include "internal.h"
 

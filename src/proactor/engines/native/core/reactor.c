@@ -221,7 +221,7 @@ static void look_at_ticks(pa_engine *engine)
         return;
     engine->idle_looks = 0;
     atomic_store(&engine->watching, false);
-    if (pa_look(engine, now))   /* It began to starve just now. */
+    if (pa_look(engine, now))   /* There has been something to find just now. */
         atomic_store(&engine->watching, true);
 }
 

@@ -31,7 +31,8 @@ static int fill(pa_port *port, pa_thread *self, pa_op **out, int limit, pa_wakes
 }
 
 /* A thread that comes back, perhaps in the middle of its hand, gives that and its slot up, and takes
- * what is queued before an older waiter gets the slot. How many packets it took, or -EBADF. The lock is held. */
+ * what is queued before an older waiter gets the slot. How many packets it took, or -EBADF. The lock
+ * is held. */
 static int enter(pa_port *port, pa_thread *self, pa_op **out, int limit, pa_wakes *wakes)
 {
     if (atomic_load(&self->slot) == port) {
