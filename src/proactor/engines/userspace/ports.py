@@ -170,6 +170,13 @@ class UserspacePort:
         handed, record.handed = record.handed, None
         if handed is not None:
             batch.append(handed)
+            if record.slot is not self:
+                # It wakes so late that it was counted as stalled: the slot, and what is queued, are
+                # for another thread now, unless there is another slot.
+                if self._is_full() or self._closed:
+                    limit = 1
+                else:
+                    self._take_slot(record)
         elif self._may_take():
             batch.append(self._queue.popleft())
             self._take_slot(record)
