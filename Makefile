@@ -48,8 +48,10 @@ test-free: ## run the suites on a CPython without a GIL, where there is one
 .PHONY: differential soak
 differential: ## 2000 random programs on the Python and the native engines, and faults (ARGS: how many)
 	@tools/venv.sh .venv test
-	@PROACTOR_DIFFERENTIAL=$(or $(ARGS),2000) $(BIN)/python -m pytest -q --timeout 1200 \
-		-o faulthandler_timeout=1190 tests/differential tests/faults
+	@status=0; export PROACTOR_DIFFERENTIAL=$(or $(ARGS),2000); \
+	long="--timeout 1200 -o faulthandler_timeout=1190"; \
+	$(BIN)/python -m pytest -q -n 2 $$long tests/differential || status=1; \
+	$(BIN)/python -m pytest -q $$long tests/faults || status=1; exit $$status
 
 soak: ## minutes of mixed load on each native engine; memory must stay flat (ARGS: minutes, 3)
 	@tools/venv.sh .venv test
