@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.processes import at_rest
 from tests.support.sockets import LIMIT, plain_client
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,8 @@ class Example:
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         )
+        self.is_waiting = at_rest(psutil.Process(self.process.pid))
+        """Whether it has nothing to do: people press Ctrl-C then."""
         self.lines: list[str] = []
         self._spoke = threading.Condition()
         self._listener = threading.Thread(target=self._listen)
@@ -54,10 +57,6 @@ class Example:
 
     def client(self) -> socket.socket:
         return plain_client(self.address)
-
-    def is_waiting(self) -> bool:
-        """Say whether it has nothing to do: people press Ctrl-C then."""
-        return psutil.Process(self.process.pid).status() == psutil.STATUS_SLEEPING
 
     def interrupt(self) -> tuple[int, str]:
         """Press Ctrl-C; return the exit code and what stderr says."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Callable
 
 import psutil
 import pytest
 
 from tests.scenarios.serving import ALL_MODELS, echo
+from tests.support.processes import at_rest
 from tests.support.sockets import LIMIT, pattern, plain_client
 from tests.support.streams import eventually
 
@@ -26,21 +25,6 @@ except KeyboardInterrupt:
     threads = [t.name for t in threading.enumerate() if not t.name.startswith("proactor")]
     print(server.sessions, server.listener.fileno(), threads, server.traffic.disconnects.total())
 """
-
-
-def at_rest(process: psutil.Process) -> Callable[[], bool]:
-    """Return a question: has the main thread slept without a break at the last ten of them?
-
-    One look would not do: it also sleeps for a moment where it waits for a lock.
-    """
-    looks: deque[int] = deque(maxlen=10)
-
-    def question() -> bool:
-        looks.append(process.num_ctx_switches().voluntary)
-        is_asleep = process.status() == psutil.STATUS_SLEEPING
-        return is_asleep and len(looks) == looks.maxlen and len(set(looks)) == 1
-
-    return question
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT, as Ctrl-C does on a terminal")

@@ -94,15 +94,22 @@ static void start_worker(scene *s, int number, void *(*run)(void *))
     s->workers[number] = start_thread(run, &s->w);
 }
 
-static void the_hand_of_a_stalled_worker_is_served_by_others_each_turn_once(void)
+/* One worker has all of them in its hand and hangs; another one comes. */
+static void check_that_another_serves(int64_t stall_ns,
+                                      void (*hang_so)(conversation *c, pa_thread *self))
 {
-    scene *s = open_scene(MANY, 5, 20 * MS, go_on_when_told);
+    scene *s = open_scene(MANY, 5, stall_ns, hang_so);
     send_hello(s);
     start_worker(s, 0, serve_until_closed);
     WAIT_FOR(atomic_load(&s->is_hanging));
     start_worker(s, 1, serve_until_closed);
     check_that_all_are_served_once(s);
     close_scene(s);
+}
+
+static void the_hand_of_a_stalled_worker_is_served_by_others_each_turn_once(void)
+{
+    check_that_another_serves(20 * MS, go_on_when_told);
 }
 
 static void go_on_when_told_outside_its_slot(conversation *c, pa_thread *self)
@@ -116,13 +123,7 @@ static void go_on_when_told_outside_its_slot(conversation *c, pa_thread *self)
 /* No stall is looked for: it says itself that it blocks. */
 static void the_hand_of_a_worker_that_says_that_it_blocks_is_served_by_others(void)
 {
-    scene *s = open_scene(MANY, 5, -1, go_on_when_told_outside_its_slot);
-    send_hello(s);
-    start_worker(s, 0, serve_until_closed);
-    WAIT_FOR(atomic_load(&s->is_hanging));
-    start_worker(s, 1, serve_until_closed);
-    check_that_all_are_served_once(s);
-    close_scene(s);
+    check_that_another_serves(-1, go_on_when_told_outside_its_slot);
 }
 
 static void serve_inside_a_turn(conversation *c, pa_thread *self)
