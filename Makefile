@@ -65,7 +65,7 @@ check: ## format, lint, types, layers, and the tests with coverage
 	@tools/check.sh format lint types layers cover
 
 .PHONY: sanitize
-sanitize: ## compile the C core and run its unit tests, also under ASan, UBSan and TSan
+sanitize: ## compile the C code and run its unit tests, also under ASan, UBSan and TSan
 	@tools/sanitize.sh $(ARGS)
 
 format: ## put the code in the one format

@@ -1,12 +1,12 @@
-/* A tiny harness: tests are functions in a table, CHECK notes a failure and goes on. */
+/* What the tests of the engine share: which driver they run on, a world to run in, operations. */
 #ifndef PA_HARNESS_H
 #define PA_HARNESS_H
 
+#include "../checking.h"
 #include "internal.h"
 #include "probe.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -16,49 +16,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-__attribute__((unused)) static atomic_int failures_here;
-
-#define CHECK(condition)                                                                   \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
-            printf("  %s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            atomic_fetch_add(&failures_here, 1);                                           \
-        }                                                                                  \
-    } while (0)
-
-#define MUST(condition)                                                                    \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
-            printf("  %s:%d: %s (giving up)\n", __FILE__, __LINE__, #condition);            \
-            fflush(stdout);                                                                \
-            abort();                                                                       \
-        }                                                                                  \
-    } while (0)
-
-typedef struct {
-    const char *name;
-    void (*run)(void);
-} test_case;
-
-static inline int count_descriptors(void)
-{
-    int count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    while (folder && readdir(folder))
-        count++;
-    if (folder)
-        closedir(folder);
-    return count;
-}
-
-/* What a test opened is closed at its end. */
-static inline void check_descriptors(int before)
-{
-    for (int i = 0; i < 500 && count_descriptors() != before; i++)
-        usleep(1000);   /* A thread that has just been joined may be ending in the kernel still. */
-    CHECK(count_descriptors() == before);
-}
 
 /* -- which driver: PA_DRIVER -- */
 
@@ -89,43 +46,13 @@ static inline bool has_driver(void)
     if (!chosen_profile(&profile))
         return true;
     probe_kernel(&report, NULL);
-    return report.profile >= (profile.multishot ? PROBE_MULTISHOT : PROBE_BASIC);
+    if (report.profile >= (profile.multishot ? PROBE_MULTISHOT : PROBE_BASIC))
+        return true;
+    printf("LEFT OUT: the kernel has no io_uring that is %s\n", getenv("PA_DRIVER"));
+    return false;
 }
 
-static inline int run_tests(const test_case *tests, int count, const char *only)
-{
-    int passed = 0, failed = 0;
-    signal(SIGPIPE, SIG_IGN);
-    if (!has_driver()) {
-        printf("LEFT OUT: the kernel has no io_uring that is %s\n", getenv("PA_DRIVER"));
-        printf("0 passed, 0 failed, %d skipped\n", count);
-        return 0;
-    }
-    for (int i = 0; i < count; i++) {
-        if (only && !strstr(tests[i].name, only))
-            continue;
-        atomic_store(&failures_here, 0);
-        alarm(60);   /* A test that hangs fails. */
-        int64_t began = pa_now();
-        int descriptors = count_descriptors();
-        tests[i].run();
-        check_descriptors(descriptors);
-        bool good = atomic_load(&failures_here) == 0;
-        printf("%s %s (%.2f s)\n", good ? "ok  " : "FAIL", tests[i].name,
-               (double)(pa_now() - began) / 1e9);
-        fflush(stdout);
-        good ? passed++ : failed++;
-    }
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed ? 1 : 0;
-}
-
-#define MAIN(table)                                                                        \
-    int main(int count, char **words)                                                      \
-    {                                                                                      \
-        return run_tests(table, (int)(sizeof table / sizeof table[0]),                     \
-                         count > 1 ? words[1] : NULL);                                     \
-    }
+#define MAIN(table) MAIN_WHERE(table, has_driver())
 
 /* -- what most tests need -- */
 

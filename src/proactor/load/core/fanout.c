@@ -21,7 +21,8 @@ static void be_ready(struct load *self, struct client *sender)
     if (sender->is_ready || sender->state == CLIENT_GONE)
         return;
     sender->is_ready = true;
-    self->ready[self->ready_count++] = index_of(self, sender);
+    self->ready[(self->ready_first + self->ready_count++) % self->plan.connections] =
+        index_of(self, sender);
 }
 
 /* One member less awaits message `message`, which is the oldest that it awaited of this sender. */
@@ -65,16 +66,18 @@ uint64_t leave_fan_out(struct load *self, struct client *client)
     return owed;
 }
 
-/* Senders that may go on: after the batch, so that what they may send leaves together. */
+/* Senders that may go on: after the batch, so that what they may send leaves together. One whose send
+ * fails leaves, and that may make those ready again that have been served. */
 void serve_ready(struct load *self)
 {
-    for (uint32_t i = 0; i < self->ready_count; i++) {
-        struct client *sender = &self->clients[self->ready[i]];
+    while (self->ready_count > 0) {
+        struct client *sender = &self->clients[self->ready[self->ready_first]];
+        self->ready_first = (self->ready_first + 1) % self->plan.connections;
+        self->ready_count--;
         sender->is_ready = false;
         if (sender->state == CLIENT_RUNS)
             send_messages(self, sender);
     }
-    self->ready_count = 0;
 }
 
 /* -- the greetings -- */

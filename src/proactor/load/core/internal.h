@@ -45,8 +45,9 @@ struct load {
     int phase;
     bool holds;        /* Greetings only. */
     bool is_stopped;   /* Nothing more begins. */
-    uint32_t to_open, in_progress, ready_count;
-    uint32_t *ready;   /* Fan-out: senders that may go on after this batch. */
+    uint32_t to_open, in_progress;
+    uint32_t *ready;   /* Fan-out: a queue in a circle, each sender once at most, of those that */
+    uint32_t ready_first, ready_count; /* may go on after this batch. */
     uint64_t budget;   /* Messages that may still begin. */
     uint64_t opened_at, warm_at, patience_ends, next_sweep, timer_at, sweeps;
     uint64_t scheduled_from, scheduled; /* Open loop: when number 0 is due; the next number. */
