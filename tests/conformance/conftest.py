@@ -8,21 +8,18 @@ is closed when the test ends.
 
 from __future__ import annotations
 
-import os
 import socket
-import sys
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from proactor import CompletionPort, Event, OverlappedSocket, select
-from tests.support.sockets import LIMIT, loopback, plain_pair
+from tests.support.descriptors import COUNTS_DESCRIPTORS, descriptors, names_of_descriptors
 from tests.support.sockets import PeerPair as PeerPair
 from tests.support.sockets import TcpPair as TcpPair
+from tests.support.sockets import loopback, plain_pair
+from tests.support.streams import eventually
 from tests.support.system import engine_name
-
-_DESCRIPTORS = "/proc/self/fd"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -47,19 +44,13 @@ def no_descriptor_is_left(engine: str) -> Iterator[None]:
 
     A socket that was forgotten also fails by its ResourceWarning, on every system.
     """
-    before = _open_descriptors()
+    if not COUNTS_DESCRIPTORS:
+        yield
+        return
+    before = descriptors()
     yield
-    deadline = time.monotonic() + LIMIT
-    while _open_descriptors() > before and time.monotonic() < deadline:
-        time.sleep(0.005)  # An engine may close in a thread of its own, which nobody can wait for.
-    assert _open_descriptors() <= before, "descriptors left open by the test"
-
-
-def _open_descriptors() -> int:
-    # Under Wine the folder can be read too, but it is the one of another process.
-    if sys.platform == "win32" or not os.path.isdir(_DESCRIPTORS):
-        return 0
-    return len(os.listdir(_DESCRIPTORS))
+    # An engine may close in a thread of its own, which nobody can wait for.
+    assert eventually(lambda: descriptors() <= before), names_of_descriptors()
 
 
 @pytest.fixture

@@ -6,13 +6,10 @@ session is live, and no thread is left. `RecordingTraffic` lets a test wait for 
 
 from __future__ import annotations
 
-import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from proactor.models import MODELS, Address, EchoServer, Reason, Traffic
@@ -20,9 +17,6 @@ from tests.support.sockets import LIMIT, plain_client, read_exactly
 from tests.support.threads import Running
 
 ALL_MODELS = list(MODELS)
-
-COUNTS_DESCRIPTORS = sys.platform == "linux"
-"""Whether `descriptors` and `close_waits` can answer: they ask Linux' own tables."""
 
 
 class RecordingTraffic(Traffic):
@@ -133,20 +127,6 @@ def echo(client: socket.socket, message: bytes) -> bytes:
     """Send `message` and return as many bytes as come back for it."""
     client.sendall(message)
     return read_exactly(client, len(message))
-
-
-def descriptors() -> int:
-    """Return how many descriptors this process has open."""
-    return len(os.listdir("/proc/self/fd"))
-
-
-def names_of_descriptors() -> list[str]:
-    """Return what each of them is, for the text of a failure."""
-    names = []
-    for number in os.listdir("/proc/self/fd"):
-        with suppress(OSError):  # The one that lists them is closed by now.
-            names.append(f"{number}: {os.readlink(f'/proc/self/fd/{number}')}")
-    return names
 
 
 def close_waits(port: int) -> int:

@@ -6,7 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.scenarios.serving import COUNTS_DESCRIPTORS, Served, descriptors, echo
+from tests.scenarios.serving import Served, echo
+from tests.support.descriptors import COUNTS_DESCRIPTORS, descriptors
 from tests.support.sockets import pattern, read_exactly, read_to_end
 
 MESSAGE = pattern(100)

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from proactor.models import MODELS, Reason
-from tests.scenarios.serving import COUNTS_DESCRIPTORS, Served, descriptors, echo
+from tests.scenarios.serving import Served, echo
+from tests.support.descriptors import COUNTS_DESCRIPTORS, descriptors
 from tests.support.sockets import LIMIT, pattern
 from tests.support.threads import Running
 

@@ -8,16 +8,10 @@ import sys
 
 import pytest
 
-from tests.scenarios.serving import (
-    ALL_MODELS,
-    COUNTS_DESCRIPTORS,
-    Served,
-    descriptors,
-    echo,
-    names_of_descriptors,
-)
+from tests.scenarios.serving import ALL_MODELS, Served, echo
 from tests.stress.crowd import Crowd
 from tests.stress.ledger import Ledger
+from tests.support.descriptors import COUNTS_DESCRIPTORS, descriptors, names_of_descriptors
 from tests.support.sockets import pattern
 from tests.support.streams import eventually
 
