@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from proactor.load import Failure, FailureKind, Report
-from tests.load.servers import FanOutServer
+from tests.load.servers import HELLO, FanOutServer
+from tests.support.sockets import LIMIT
 
 SIZE = 40
 
@@ -182,13 +185,22 @@ def test_greetings_become_rarer_while_a_server_is_slow_with_them(run, opened):
 @pytest.mark.parametrize("others_only", [False, True])
 def test_the_account_is_right_after_members_have_left(run, opened, depth, others_only):
     # Goal: nobody awaits what those who left would have got or sent, so the run ends at its end.
+    # Method: each is dropped for its first frame; until both have been, no later frame is passed
+    # on, or the run could be over before a late thread of the server has seen such a frame.
+    dropped: set[int] = set()
+
     class Dropping(FanOutServer):
         def _send_all(self, sender: int, count: int, frame: bytes) -> None:
             if sender in (1, 3) and count == 0:
                 self.members.pop(sender).close()
+                dropped.add(sender)
+                both_dropped.notify_all()
+            elif count not in (0, HELLO):
+                both_dropped.wait_for(lambda: len(dropped) == 2, LIMIT)
             super()._send_all(sender, count, frame)
 
     server = opened(Dropping(SIZE, others_only=others_only))
+    both_dropped = threading.Condition(server.lock)
 
     report = run(
         server.port, kind="fanout", size=SIZE, depth=depth, connections=5, messages=200,
