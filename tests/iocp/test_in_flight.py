@@ -241,8 +241,8 @@ def test_a_handle_that_is_closed_at_once_takes_its_operations_along(
             assert not other.cancel()
             other.close()
         client.close()
-        # Each once, and none with a byte of another's. Wine shuts a socket down before it cancels what
-        # is in flight: on a busy machine one of these may read the end, which is no error.
+        # Each once, and none with a byte of another's. Wine shuts a socket down before it cancels
+        # what is in flight: on a busy machine one of these may read the end, which is no error.
         for _ in range(started[0]):
             assert take(port).transferred == 0
         assert port.get(0) is None
