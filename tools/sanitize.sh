@@ -68,49 +68,50 @@ compile_all() {
         compile {} "$folder" "$cc" "$@"
 }
 
-# run_program PROGRAM OUTPUT: its words and its status go to files.
+# The folder that a test is in says what it needs.
+family_of() { basename "$(dirname "$tests"/*/"test_$1.c")"; }
+
+# run_program NAME [DRIVER]: its words and its status go to files.
 run_program() {
-    $fixed timeout 120 "$1" >"$2" 2>&1
-    echo $? >"$2.status"
+    local output=$folder/output.$1.${2:-}
+    # shellcheck disable=SC2086
+    $fixed ${2:+env PA_DRIVER=$2} timeout 120 "$folder/test_$1" >"$output" 2>&1
+    echo $? >"$output.status"
 }
 
-# tell NAME TITLE OUTPUT: show what a program said, and count it. Of the tests that print a line each,
-# only those that did not pass are shown.
+# tell NAME [DRIVER]: show what a program said, and count it. Of the tests that print a line each, only
+# those that did not pass are shown.
 tell() {
-    local status
-    status=$(cat "$3.status")
-    if [ -n "$2" ]; then echo "-- $2"; fi
-    if [ "$status" = 0 ] && [ -n "$2" ]; then
-        grep -vE '^(ok|  cancelled) ' "$3"
-    else
-        cat "$3"
-    fi
-    if ! count "$3" || { [ "$status" != 0 ] && ! grep -q '^FAIL' "$3"; }; then
+    local output=$folder/output.$1.${2:-} status
+    status=$(cat "$output.status")
+    # The core's own harness begins its lines with the name, and is silent of what passed.
+    if [ "$(family_of "$1")" != core ]; then echo "-- test_$1.c${2:+, $2}"; fi
+    if [ "$status" = 0 ]; then grep -vE "^(ok|  cancelled) " "$output"; else cat "$output"; fi
+    if ! count "$output" || { [ "$status" != 0 ] && ! grep -q '^FAIL' "$output"; }; then
         echo "FAILED  test_$1.c ended with status $status"
         failed=$((failed + 1))
     fi
 }
 
-# link_test FAMILY NAME FLAGS...: the program of a test, from its source and the objects that it needs.
+# link_test NAME FLAGS...: its program, from its source and the objects that it needs.
 link_test() {
-    local family=$1 name=$2 source=$tests/$1/test_$2.c objects wraps
-    shift 2
-    case $family in
-    load) objects=("$folder/${load//\//.}".*.o) wraps=$(wraps_of "$source") ;;
-    core)
-        objects=("$folder/${core//\//.}".*.o "$folder/${tests//\//.}.core.harness.c.o")
-        wraps=$(wraps_of "$source" "$tests/core/harness.c")
-        ;;
+    local name=$1 source includes=$core harness=""
+    source=$(echo "$tests"/*/"test_$1.c")
+    shift
     # The engine's tests bring a harness of their own, and the kernel as it is.
-    reactor) objects=("$folder/${core//\//.}".*.o) wraps=$(wraps_of "$source") ;;
+    case $(family_of "$name") in
+    load) includes=$load ;;
+    core) harness=$tests/core/harness.c ;;
     esac
-    # shellcheck disable=SC2086
-    "$cc" "$@" "$source" "${objects[@]}" $wraps -pthread -o "$folder/test_$name"
+    # shellcheck disable=SC2046,SC2086
+    "$cc" "$@" -I"$includes" "$source" "$folder/${includes//\//.}".*.o \
+        ${harness:+"$folder/${harness//\//.}.o"} $(wraps_of "$source" $harness) \
+        -pthread -o "$folder/test_$name"
 }
 
 # run_under TITLE FLAGS...: everything again, compiled with FLAGS.
 run_under() {
-    local title=$1 name family driver source includes told=()
+    local title=$1 name driver one told=()
     shift
     echo "== $title"
     echo 'int main(void) { return 0; }' >"$folder/empty.c"
@@ -127,39 +128,19 @@ run_under() {
     for name in $names; do
         name=${name##*/} name=${name#test_} name=${name%.c}
         if [ "$title" = threads ] && is_alone "$name"; then continue; fi
-        source=$(echo $tests/*/"test_$name.c")
-        family=$(basename "$(dirname "$source")") includes=$core
-        if [ "$family" = load ]; then includes=$load; fi
-        if ! link_test "$family" "$name" "${flags[@]}" -I"$includes"; then
+        if ! link_test "$name" "${flags[@]}"; then
             failed=$((failed + 1))
             continue
         fi
-        # The core's own harness begins its lines with the name.
-        local words="test_$name.c"
-        if [ "$family" = core ]; then words=""; fi
-        told+=("$name|$words|$folder/output.$name")
-        start "" "$folder/test_$name" "$folder/output.$name"
-        for driver in $(drivers_of "$name"); do
-            told+=("$name|$words, $driver|$folder/output.$name.$driver")
-            start "$driver" "$folder/test_$name" "$folder/output.$name.$driver"
+        for driver in "" $(drivers_of "$name"); do
+            while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+            run_program "$name" "$driver" &
+            told+=("$name $driver")
         done
     done
     wait
-    local one parts
-    for one in "${told[@]}"; do
-        IFS='|' read -r -a parts <<<"$one"
-        tell "${parts[0]}" "${parts[1]}" "${parts[2]}"
-    done
-}
-
-# start DRIVER PROGRAM OUTPUT: in the background, once less than `jobs` run.
-start() {
-    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
-    if [ -n "$1" ]; then
-        PA_DRIVER=$1 run_program "$2" "$3" &
-    else
-        run_program "$2" "$3" &
-    fi
+    # shellcheck disable=SC2086
+    for one in "${told[@]}"; do tell $one; done
 }
 
 run_under "as it is"
