@@ -160,7 +160,7 @@ run_share() {
 
 # The tests wait more than they compute, so two processes share them; the second is shown at its end.
 run_tests() {
-    local argument status=0 share=0
+    local argument share status=0
     for argument in "$@"; do
         if [ -e "${argument%%::*}" ]; then
             run_share all "$@"

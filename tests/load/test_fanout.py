@@ -185,8 +185,9 @@ def test_greetings_become_rarer_while_a_server_is_slow_with_them(run, opened):
 @pytest.mark.parametrize("others_only", [False, True])
 def test_the_account_is_right_after_members_have_left(run, opened, depth, others_only):
     # Goal: nobody awaits what those who left would have got or sent, so the run ends at its end.
-    # Method: each is dropped for its first frame; until both have been, no later frame is passed
-    # on, or the run could be over before a late thread of the server has seen such a frame.
+    # Method: each is dropped for its first frame, and until both have been, no later one is passed
+    # on. Otherwise, where a thread of the server is late, a first frame can be the last of the run,
+    # which ends before the load has seen that its sender is gone.
     dropped: set[int] = set()
 
     class Dropping(FanOutServer):

@@ -46,8 +46,8 @@ struct load {
     bool holds;        /* Greetings only. */
     bool is_stopped;   /* Nothing more begins. */
     uint32_t to_open, in_progress;
-    uint32_t *ready;   /* Fan-out: a queue in a circle, each sender once at most, of those that */
-    uint32_t ready_first, ready_count; /* may go on after this batch. */
+    /* Fan-out: senders that may go on after this batch; a queue in a circle, each once at most. */
+    uint32_t *ready, ready_first, ready_count;
     uint64_t budget;   /* Messages that may still begin. */
     uint64_t opened_at, warm_at, patience_ends, next_sweep, timer_at, sweeps;
     uint64_t scheduled_from, scheduled; /* Open loop: when number 0 is due; the next number. */
